@@ -1,0 +1,106 @@
+"""Reading and writing checkpoints: plain values and tensors, never code."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from exolight.errors import InputError
+from exolight.models.detector import Detector
+from exolight.thresholds import Thresholds
+
+KEY = "exolight"
+PREFIX = "detector."
+
+
+class LoadedDetector(NamedTuple):
+    """A detector with what it knows about itself.
+
+    Attributes:
+        detector: in evaluation mode, with the averaged weights.
+        image_size: px, the side of the input it was trained on.
+        thresholds: the operating point found on validation pictures, or None.
+        info: the rest of what the checkpoint says: ``pixel_size_nm``, ``object_size_px``, ``init``, ``seed``, ``data``, ``weights_sha256``.
+    """
+
+    detector: Detector
+    image_size: int
+    thresholds: Thresholds | None
+    info: dict[str, Any]
+
+
+def write_atomically(checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Write a checkpoint so that at every moment ``path`` is the old one or the new one, whole: same folder, flushed to the disk, renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """All that a checkpoint holds, on the CPU; loading runs no code of the file's.
+
+    Raises:
+        InputError: there is none, it is damaged, or it is not one of exolight's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint at {path}: give the path of a best.ckpt or last.ckpt that training has written")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0][:120]}): it is damaged or not one") from error
+    if not isinstance(checkpoint, dict) or KEY not in checkpoint or "state_dict" not in checkpoint:
+        raise InputError(f"{path} is no checkpoint of exolight: it lacks the key '{KEY}'")
+    return checkpoint
+
+
+def detector_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The detector's part of a checkpoint's weights, under the detector's own names."""
+    return {name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
+
+
+def weights_hash(weights: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over the names and bytes of the weights and nothing else, so that it survives a new operating point."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_detector(path: str | Path) -> LoadedDetector:
+    """Build the detector that a checkpoint describes and give it its weights.
+
+    Raises:
+        InputError: as ``read_checkpoint``, or the weights do not fit the description.
+    """
+    checkpoint = read_checkpoint(path)
+    info = dict(checkpoint[KEY])
+    weights = detector_weights(checkpoint)
+    try:
+        detector = Detector(**info.pop("detector"))
+        detector.load_state_dict(weights)
+    except (TypeError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: the weights do not fit the network it describes ({str(error).splitlines()[0][:120]}): it was written by another version") from error
+    stored = info.pop("thresholds", None)
+    info["weights_sha256"] = weights_hash(weights)
+    return LoadedDetector(detector.eval(), int(info.pop("image_size")), Thresholds(**stored) if stored else None, info)
+
+
+def store(path: str | Path, **facts: Any) -> None:
+    """Add plain facts (an operating point, say) to what a checkpoint says about itself; its weights stay as they are."""
+    checkpoint = read_checkpoint(path)
+    checkpoint[KEY] = {**checkpoint[KEY], **facts}
+    write_atomically(checkpoint, path)

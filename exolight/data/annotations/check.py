@@ -1,0 +1,60 @@
+"""What every reader asks of its boxes, and how a data set's problems are told."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from exolight.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+ROUNDING_PX = 1.5  # tools count corners from 0 or from 1 and round to whole pixels
+ROUNDING_SIDE = 0.005  # and write fractions of a side with few digits
+MAX_LOGGED = 20
+
+
+def check_boxes(
+    boxes_xyxy: ArrayLike, labels: ArrayLike, image_hw: tuple[int, int], class_count: int, places: Sequence[str]
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Clips boxes that stick out of their picture by no more than rounding, and names every box that cannot be right.
+
+    Args:
+        boxes_xyxy: (N, 4) px, as the annotation has them.
+        labels: (N,) class index.
+        image_hw: (height, width) px.
+        class_count: labels must be in ``0 .. class_count - 1``.
+        places: N times where the box stands (file and line, or key), to begin its problem with.
+
+    Returns:
+        (N, 4) float32 xyxy inside the picture (meaningless for the boxes with a problem), and one line per problem. A box may stick out
+        by 1.5 px or 0.5 % of the side, whichever is more. Boxes are never dropped for being small.
+    """
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    height, width = image_hw
+    limit = np.array([width, height, width, height], np.float64)
+    allowed = np.maximum(ROUNDING_PX, ROUNDING_SIDE * limit)
+    problems: list[str] = []
+    for box, label, place in zip(boxes, np.asarray(labels).reshape(-1).tolist(), places, strict=True):
+        x1, y1, x2, y2 = box.tolist()
+        said = f"{x1:g}, {y1:g}, {x2:g}, {y2:g}"
+        if not np.isfinite(box).all():
+            problems.append(f"{place}: a box with a coordinate that is no number ({said}); draw it again")
+        elif x2 <= x1 or y2 <= y1:
+            problems.append(f"{place}: a box without area (width {x2 - x1:g}, height {y2 - y1:g} px); remove it or draw it again")
+        elif (box < -allowed).any() or (box > limit + allowed).any() or x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+            problems.append(f"{place}: box outside the picture (x1, y1, x2, y2 = {said} px in {width} x {height} px); annotate this very picture")
+        elif not 0 <= label < class_count:
+            problems.append(f"{place}: class {label}, but there are {class_count} class names; correct the number or the list of names")
+    return np.clip(boxes, 0, limit).astype(np.float32), problems
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raises one ``InputError`` where there are problems: the first one and how many more; those (up to 20) are logged, one a line."""
+    if not problems:
+        return
+    for problem in problems[1 : MAX_LOGGED + 1]:
+        logger.warning("%s", problem)
+    more = len(problems) - 1
+    raise InputError(problems[0] + (f" (and {more} more problem{'s' if more > 1 else ''}, logged above)" if more else ""))

@@ -1,0 +1,210 @@
+"""Augmentation: mosaic and mixup of our own, everything else by albumentations. The one module that touches that library.
+
+Objects travel as points on their outline (on the ellipse in their box where only the box is known), so a box stays as tight as the object under any rotation or shear, and
+the share of an object that is still in the frame is known. An object that is mostly cut off becomes a region that counts neither way: its pixels are not background.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import albumentations
+import cv2
+import numpy as np
+from albumentations.core.composition import BaseCompose
+from numpy.typing import NDArray
+
+from exolight.preprocessing import PADDING_GREY
+
+ELLIPSE_POINTS = 32  # a multiple of four: the four extremes are among them
+
+
+class Scene(NamedTuple):
+    """A picture and its objects, ragged: the outline of object i is the next ``counts[i]`` of the ``points``.
+
+    Attributes:
+        image: (H, W) uint8.
+        points: (P, 2) float32 x, y in px, object after object.
+        counts: (N,) int64, all positive, P in sum.
+        labels: (N,) int64.
+        ignore: (N,) bool.
+    """
+
+    image: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+
+class Augmented(NamedTuple):
+    """What training sees: image (S, S) uint8, boxes (N, 4) float32 xyxy px inside it, labels (N,), ignore (N,)."""
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+
+class Augmentation:
+    """What happens to a training picture, in this order: mosaic, geometric transforms, crop to the input's size, intensity transforms, mixup.
+
+    Args:
+        geometric: albumentations transforms by name; they also move the objects.
+        intensity: albumentations transforms by name; they leave the objects where they are.
+        mosaic: probability of joining four pictures.
+        close_mosaic: the last epochs without mosaic and mixup, so that training ends on whole pictures.
+        mixup: probability of averaging with a second picture made the same way.
+        min_visible: objects of which less than this share is in the frame are ignored.
+        min_side: objects whose box is narrower than this many px are ignored.
+
+    Whether and how a transform acts depends on nothing but the generator given at the call: not on the worker, the epoch's order or the call before.
+    """
+
+    def __init__(
+        self,
+        geometric: Mapping[str, albumentations.BasicTransform] | None = None,
+        intensity: Mapping[str, albumentations.BasicTransform] | None = None,
+        mosaic: float = 0.0,
+        close_mosaic: int = 0,
+        mixup: float = 0.0,
+        min_visible: float = 0.25,
+        min_side: float = 3.0,
+    ) -> None:
+        self.mosaic, self.close_mosaic, self.mixup = mosaic, close_mosaic, mixup
+        self.min_visible, self.min_side = min_visible, min_side
+        keypoints = albumentations.KeypointParams(format="xy", label_fields=["owners"], remove_invisible=False)
+        self.geometric = albumentations.Compose(list((geometric or {}).values()), keypoint_params=keypoints)
+        self.intensity = albumentations.Compose(list((intensity or {}).values()))
+
+    def __call__(self, load: Callable[[int], Scene], index: int, count: int, size: int, rng: np.random.Generator, mosaic_open: bool = True) -> Augmented:
+        """One training picture.
+
+        Args:
+            load: gives the scene of a picture, rescaled, not padded.
+            index: the picture that is wanted; others are drawn from ``count``.
+            size: S, px.
+            rng: the only source of randomness.
+            mosaic_open: False in the last epochs.
+        """
+        result = self._one(load, index, count, size, rng, mosaic_open)
+        if mosaic_open and self.mixup and rng.random() < self.mixup:
+            result = mix(result, self._one(load, int(rng.integers(count)), count, size, rng, mosaic_open), float(rng.beta(32, 32)))
+        return result
+
+    def _one(self, load: Callable[[int], Scene], index: int, count: int, size: int, rng: np.random.Generator, mosaic_open: bool) -> Augmented:
+        if mosaic_open and self.mosaic and rng.random() < self.mosaic:
+            scene = join([load(i) for i in (index, *rng.integers(count, size=3).tolist())], size, rng)
+        else:
+            scene = frame(load(index), size, rng)
+        scene = self._move(self._confine(scene), rng)
+        scene = crop(scene, size)
+        image = scene.image
+        if self.intensity.transforms:
+            reseed(self.intensity, rng)
+            image = self.intensity(image=image[..., None])["image"].reshape(image.shape[:2])
+        scene = self._confine(scene._replace(image=image))
+        boxes = extents(scene.points, scene.counts)
+        small = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) < self.min_side
+        return Augmented(image, boxes, scene.labels, scene.ignore | small)
+
+    def _confine(self, scene: Scene) -> Scene:
+        """Cut the objects to what the picture shows of them; those hardly seen are ignored from here on, those not seen at all are gone."""
+        height, width = scene.image.shape
+        cut = scene.points.clip(0, np.array([width, height], dtype=np.float32))
+        whole, seen = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (extents(scene.points, scene.counts), extents(cut, scene.counts)))
+        share = seen / np.maximum(whole, 1e-6)
+        left = share > 0
+        points = cut[np.repeat(left, scene.counts)]
+        return Scene(scene.image, points, scene.counts[left], scene.labels[left], (scene.ignore | (share < self.min_visible))[left])
+
+    def _move(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        if not self.geometric.transforms:
+            return scene
+        reseed(self.geometric, rng)
+        # albumentations counts keypoints from pixel centres, we from pixel corners.
+        owners = np.repeat(np.arange(len(scene.counts)), scene.counts)
+        moved = self.geometric(image=scene.image[..., None], keypoints=scene.points - 0.5, owners=owners)
+        points = np.asarray(moved["keypoints"], dtype=np.float32).reshape(-1, 2) + np.float32(0.5)
+        # A transform may drop points (holes); an object that has lost all of them is gone.
+        left, counts = np.unique(np.asarray(moved["owners"]).astype(np.int64), return_counts=True)
+        return Scene(moved["image"].reshape(moved["image"].shape[:2]), points, counts, scene.labels[left], scene.ignore[left])
+
+
+def reseed(compose: BaseCompose, rng: np.random.Generator) -> None:
+    """Give every transform below ``compose`` a seed of its own.
+
+    ``Compose.set_random_seed`` would give all of them the same one, and two flips with p = 0.5 would always happen together.
+    """
+    nodes = [compose]
+    for node in nodes:
+        nodes.extend(getattr(node, "transforms", []))
+    for node, seed in zip(nodes, rng.integers(2**63, size=len(nodes)).tolist(), strict=True):
+        node.set_random_state(np.random.default_rng(seed), random.Random(seed))
+
+
+def outline_points(boxes: NDArray[np.float32], outlines: Sequence[NDArray[np.float32]] | None) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Points (P, 2) that carry objects with ``boxes`` (N, 4) through a transform, and how many (N,) each has: the convex hull of an outline, or the ellipse in a box.
+
+    The ellipse also stands in where an outline does not fill its box, as that of one of several pieces.
+    """
+    angles = np.arange(ELLIPSE_POINTS) * (2 * np.pi / ELLIPSE_POINTS)
+    circle = np.stack((np.cos(angles), np.sin(angles)), axis=1) / 2
+    points = []
+    for i, box in enumerate(boxes):
+        if outlines is not None and len(outlines[i]) >= 3:
+            hull = cv2.convexHull(outlines[i].astype(np.float32)).reshape(-1, 2)
+            if np.abs(np.concatenate((hull.min(axis=0), hull.max(axis=0))) - box).max() < 0.51:
+                points.append(hull)
+                continue
+        points.append(((box[:2] + box[2:]) / 2 + circle * (box[2:] - box[:2])).astype(np.float32))
+    return np.concatenate([np.zeros((0, 2), dtype=np.float32), *points]).astype(np.float32), np.array([len(p) for p in points], dtype=np.int64)
+
+
+def frame(scene: Scene, size: int, rng: np.random.Generator) -> Scene:
+    """Centre a smaller picture in (size, size), cut a random window out of a larger one, for each direction apart."""
+    height, width = scene.image.shape
+    top, left = (int(rng.integers(side - size + 1)) if side > size else 0 for side in (height, width))
+    cut = scene.image[top : top + size, left : left + size]
+    y, x = (size - cut.shape[0]) // 2, (size - cut.shape[1]) // 2
+    field = np.full((size, size), PADDING_GREY, dtype=np.uint8)
+    field[y : y + cut.shape[0], x : x + cut.shape[1]] = cut
+    return scene._replace(image=field, points=scene.points + np.array([x - left, y - top], dtype=np.float32))
+
+
+def join(scenes: Sequence[Scene], size: int, rng: np.random.Generator) -> Scene:
+    """Mosaic of four pictures on a field of (2 size, 2 size): one in each corner of a point drawn from its middle, touching that point (YOLOv4, arXiv:2004.10934)."""
+    field = np.full((2 * size, 2 * size), PADDING_GREY, dtype=np.uint8)
+    cx, cy = rng.integers(size // 2, 2 * size - size // 2, size=2).tolist()
+    points = []
+    for quadrant, scene in enumerate(scenes):
+        height, width = scene.image.shape
+        x = cx - width if quadrant % 2 == 0 else cx
+        y = cy - height if quadrant < 2 else cy
+        low_x, high_x = max(x, 0 if quadrant % 2 == 0 else cx), min(x + width, 2 * size)
+        low_y, high_y = max(y, 0 if quadrant < 2 else cy), min(y + height, 2 * size)
+        field[low_y:high_y, low_x:high_x] = scene.image[low_y - y : high_y - y, low_x - x : high_x - x]
+        points.append(scene.points + np.array([x, y], dtype=np.float32))
+    return Scene(field, np.concatenate(points), *(np.concatenate(parts) for parts in zip(*(s[2:] for s in scenes), strict=True)))
+
+
+def crop(scene: Scene, size: int) -> Scene:
+    """The middle (size, size) of a larger field."""
+    top, left = ((side - size) // 2 for side in scene.image.shape)
+    if top == 0 and left == 0:
+        return scene
+    return scene._replace(image=np.ascontiguousarray(scene.image[top : top + size, left : left + size]), points=scene.points - np.array([left, top], dtype=np.float32))
+
+
+def extents(points: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The boxes (N, 4) xyxy around N runs of ``counts`` points (P, 2)."""
+    if not len(counts):
+        return np.zeros((0, 4), dtype=np.float32)
+    starts = np.cumsum(counts) - counts
+    return np.hstack((np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)))
+
+
+def mix(a: Augmented, b: Augmented, share: float) -> Augmented:
+    """Mixup: ``share`` of ``a`` and the rest of ``b``, with the objects of both (arXiv:1710.09412)."""
+    image = cv2.addWeighted(a.image, share, b.image, 1 - share, 0).reshape(a.image.shape)
+    return Augmented(image, np.concatenate((a.boxes, b.boxes)), np.concatenate((a.labels, b.labels)), np.concatenate((a.ignore, b.ignore)))  # type: ignore[arg-type]

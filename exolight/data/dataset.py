@@ -1,0 +1,183 @@
+"""Datasets: annotated pictures as samples. Training pictures are augmented, evaluation pictures are whole."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from exolight.annotated_image import AnnotatedImage
+from exolight.data.augmentation import Augmentation, Scene, outline_points
+from exolight.data.sample import Sample
+from exolight.errors import InputError
+from exolight.preprocessing import Placement, letterbox_factor, normalise, place, rescale
+
+log = logging.getLogger(__name__)
+
+
+class DetectionDataset(Dataset[Sample]):
+    """Pictures of a data set, normalised, rescaled once, augmented for training or padded for evaluation.
+
+    Args:
+        images: what is known of each picture.
+        image_size: px, the side of the network's square input.
+        augmentation: for training; None: whole pictures, nothing random.
+        seed: with the epoch and the index it decides all randomness of a sample.
+        epochs: of the whole training; augmentation closes its mosaic that many epochs before the end.
+        pixel_size_nm: rescale to this many nm per pixel instead of fitting pictures into the input; every picture must know its own.
+        cache_gib: keep up to this much of the rescaled pictures in memory.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage],
+        image_size: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        epochs: int = 1,
+        pixel_size_nm: float | None = None,
+        cache_gib: float = 2.0,
+    ) -> None:
+        self.images = list(images)
+        self.image_size = image_size
+        self.augmentation = augmentation
+        self.seed = seed
+        self.epochs = epochs
+        self.pixel_size_nm = pixel_size_nm
+        self.cache_bytes = cache_gib * 2**30
+        self._cache: list[NDArray[np.uint8]] | None = None
+        self._outlines: dict[int, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def factor(self, index: int) -> float | None:
+        """The scale that the wanted nm per pixel asks for; None: fit."""
+        if self.pixel_size_nm is None:
+            return None
+        known = self.images[index].pixel_size_nm
+        if known is None:
+            raise InputError(f"{self.images[index].name}: its nm per pixel is unknown, which data.pixel_size_nm={self.pixel_size_nm} needs: give it or set that to null")
+        return known / self.pixel_size_nm
+
+    def placed(self, index: int) -> tuple[float, float]:
+        """Factors of x and y from picture px to px of the network's input, before augmentation."""
+        hw = self.images[index].image_hw
+        factor = self.factor(index)
+        factor = letterbox_factor(hw, self.image_size) if factor is None else factor
+        return max(1, round(hw[1] * factor)) / hw[1], max(1, round(hw[0] * factor)) / hw[0]
+
+    def object_sizes(self) -> NDArray[np.float64]:
+        """(N, 2) width, height in px of the network's input of all objects that count."""
+        sizes = [np.zeros((0, 2))]
+        for i, image in enumerate(self.images):
+            kept = image.boxes[~image.ignore]
+            sizes.append((kept[:, 2:] - kept[:, :2]) * np.array(self.placed(i)))
+        return np.concatenate(sizes)
+
+    def load_all(self) -> None:
+        """Read every picture once, before workers are started, and keep the rescaled ones where they fit into memory.
+
+        Raises:
+            InputError: for all unreadable pictures at once; the log names each.
+        """
+        expected = sum(hw[0] * hw[1] for hw in ((round(i.image_hw[0] * f[1]), round(i.image_hw[1] * f[0])) for i, f in ((im, self.placed(k)) for k, im in enumerate(self.images))))
+        keep = expected <= self.cache_bytes
+
+        def attempt(index: int) -> NDArray[np.uint8] | InputError | None:
+            try:
+                pixels = self._read(index)
+                return pixels if keep else None
+            except InputError as error:
+                return error
+
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(attempt, range(len(self))))
+        problems = [r for r in results if isinstance(r, InputError)]
+        for problem in problems:
+            log.error("%s", problem)
+        if problems:
+            more = f" (and {len(problems) - 1} more pictures, see the log)" if len(problems) > 1 else ""
+            raise InputError(f"{problems[0]}{more}")
+        if keep:
+            self._cache = [r for r in results if isinstance(r, np.ndarray)]
+        else:
+            log.info("%d pictures would take %.1f GiB: they are read again for every epoch", len(self), expected / 2**30)
+
+    def _read(self, index: int) -> NDArray[np.uint8]:
+        """The picture, normalised as a whole and rescaled once."""
+        image = self.images[index]
+        pixels = image.read().pixels
+        if pixels.shape != image.image_hw:
+            raise InputError(f"{image.name}: the picture is {pixels.shape[0]} x {pixels.shape[1]} px, its annotation says {image.image_hw[0]} x {image.image_hw[1]}")
+        factor = self.factor(index)
+        return rescale(normalise(pixels), letterbox_factor(image.image_hw, self.image_size) if factor is None else factor)[0]
+
+    def _pixels(self, index: int) -> NDArray[np.uint8]:
+        return self._cache[index] if self._cache is not None else self._read(index)
+
+    def scene(self, index: int) -> Scene:
+        """The picture at the network's scale, with its objects, unpadded."""
+        image = self.images[index]
+        if index not in self._outlines:
+            self._outlines[index] = outline_points(image.boxes, image.outlines)
+        points, counts = self._outlines[index]
+        return Scene(self._pixels(index), points * np.array(self.placed(index), dtype=np.float32), counts, image.labels, image.ignore)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        """Sample ``index``, or (epoch, index) in training."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image = self.images[index]
+        if self.augmentation is None:
+            pixels, placement = self._whole(index)
+            return Sample(pixels, placement.to_input(image.boxes), image.labels, image.ignore, index, placement, image.image_hw)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        mosaic_open = epoch < self.epochs - self.augmentation.close_mosaic
+        made = self.augmentation(self.scene, index, len(self), self.image_size, rng, mosaic_open)
+        return Sample(made.image, made.boxes, made.labels, made.ignore, index, Placement(1.0, 1.0), image.image_hw)
+
+    def _whole(self, index: int) -> tuple[NDArray[np.uint8], Placement]:
+        pixels, scale = self._pixels(index), self.placed(index)
+        field, placement = place(pixels, self.image_size, factor=1.0)
+        return field, placement._replace(scale_x=scale[0], scale_y=scale[1])
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index), so that loader workers know the epoch without being told.
+
+    Lightning asks for the first epoch's iterator before it says which epoch it is; a resumed run would otherwise repeat an old permutation. Each iteration is one epoch; a
+    resumed run sets ``epoch`` before the first. Every rank gets as many samples as any other; the last ones may come twice.
+
+    Args:
+        count: of pictures.
+        seed: with the epoch it decides the order.
+        rank, ranks: this process, and how many share the pictures.
+    """
+
+    def __init__(self, count: int, seed: int = 0, rank: int = 0, ranks: int = 1) -> None:
+        self.count, self.seed, self.rank, self.ranks = count, seed, rank, ranks
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.count // self.ranks)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
+        order = (order * self.ranks)[: len(self) * self.ranks] if self.count < self.ranks else order + order[: len(self) * self.ranks - self.count]
+        return iter([(epoch, index) for index in order[self.rank :: self.ranks]])
+
+
+class ShardSampler(Sampler[int]):
+    """Every ``ranks``-th picture in order, for evaluation; no rank without any: the last ones may come twice and are counted once."""
+
+    def __init__(self, count: int, rank: int = 0, ranks: int = 1) -> None:
+        self.count, self.rank, self.ranks = count, rank, ranks
+
+    def __len__(self) -> int:
+        return -(-self.count // self.ranks)
+
+    def __iter__(self) -> Iterator[int]:
+        return (i % self.count for i in range(self.rank, len(self) * self.ranks, self.ranks))

@@ -1,0 +1,122 @@
+"""Where the first weights come from: ImageNet, chance, or another detector. Each function returns what ``metrics.json`` records."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.models import adapt_input_conv
+
+from exolight.checkpoint import KEY, detector_weights, read_checkpoint
+from exolight.errors import InputError
+from exolight.models.anchors import best_possible_recall, fit_anchors
+from exolight.models.detector import Detector
+
+log = logging.getLogger(__name__)
+
+
+def random_weights(detector: Detector) -> dict[str, Any]:
+    """Leave the weights as the seed made them."""
+    return {"init": "random"}
+
+
+def imagenet_weights(detector: Detector, required: bool = True, file: str | None = None) -> dict[str, Any]:
+    """Give the backbone timm's ImageNet weights, from the hub's cache, the hub, or a local ``file`` of them.
+
+    Args:
+        detector: its backbone is filled in place.
+        required: False: where the weights cannot be had, warn and go on from random ones.
+        file: weights downloaded by other means, for machines without internet.
+
+    Raises:
+        InputError: they are required and cannot be had.
+    """
+    name = detector.backbone.name
+    try:
+        found = detector.backbone.load_pretrained(file)
+    except Exception as error:  # each hub client has its own exceptions for no network, no such file, no access
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        if required or file is not None:
+            raise InputError(f"the ImageNet weights of {name} cannot be had ({reason}): check the network, give init.file=, or use init=random") from error
+        log.warning("!" * 100)
+        log.warning("NO PRETRAINED WEIGHTS for %s (%s). Training goes on from RANDOM weights and will need more pictures and epochs.", name, reason)
+        log.warning("With internet once, or with init.file=weights.safetensors, this run would start from ImageNet. init=random says that random is meant.")
+        log.warning("!" * 100)
+        return {"init": "random", "init_reason": f"ImageNet weights of {name} could not be had: {reason}"}
+    log.info("backbone: ImageNet weights %s", found)
+    return {"init": "imagenet", "init_weights": found}
+
+
+def checkpoint_weights(detector: Detector, path: str) -> dict[str, Any]:
+    """Start from another detector (transfer): keep every weight that fits and say what is dropped.
+
+    Class scores are kept for the classes that both know by name; a picture's other number of channels is bridged as timm does it.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or nothing of it fits.
+    """
+    checkpoint = read_checkpoint(path)
+    source = detector_weights(checkpoint)
+    known = list(checkpoint[KEY]["detector"]["class_names"])
+    own = detector.state_dict()
+    kept, dropped = 0, []
+    for name, value in source.items():
+        target = own.get(name)
+        if target is None:
+            dropped.append(name)
+        elif target.shape == value.shape and not (name.startswith("head.classes.") and known != detector.class_names):
+            own[name] = value
+            kept += 1
+        elif name.startswith("head.classes."):
+            own[name], copied = shared_classes(target, value, detector.class_names, known)
+            kept += copied > 0
+            if copied < len(known):
+                dropped.append(f"{name} (of {len(known)} classes {copied} are kept)")
+        elif is_first_convolution(target, value):
+            own[name] = adapt_input_conv(target.shape[1], value)
+            kept += 1
+        else:
+            dropped.append(f"{name} {tuple(value.shape)}, here {tuple(target.shape)}")
+    if not kept:
+        raise InputError(f"nothing in {path} fits this model: choose the model it was trained with ({checkpoint[KEY]['detector']['backbone']['name']})")
+    detector.load_state_dict(own)
+    missing = [name for name in own if name not in source]
+    log.info("init: %d of %d tensors of %s kept", kept, len(source), path)
+    for label, names in (("dropped", dropped), ("not in it, left random", missing)):
+        if names:
+            log.warning("init: %d tensors %s: %s%s", len(names), label, ", ".join(names[:8]), " ..." if len(names) > 8 else "")
+    return {"init": "checkpoint", "init_weights": str(Path(path)), "init_kept": kept, "init_dropped": dropped}
+
+
+def is_first_convolution(target: torch.Tensor, value: torch.Tensor) -> bool:
+    """Whether the two differ in nothing but the number of a picture's channels, 1 or 3."""
+    return target.ndim == 4 and value.ndim == 4 and {target.shape[1], value.shape[1]} == {1, 3} and target.shape[0] == value.shape[0] and target.shape[2:] == value.shape[2:]
+
+
+def shared_classes(target: torch.Tensor, value: torch.Tensor, own: list[str], known: list[str]) -> tuple[torch.Tensor, int]:
+    """``target`` (A * len(own), ...) with the rows of the classes that ``value`` (A * len(known), ...) has too; and how many those are."""
+    result = target.clone().unflatten(0, (-1, len(own)))
+    rows = value.unflatten(0, (-1, len(known)))
+    shared = [name for name in own if name in known]
+    for name in shared:
+        result[:, own.index(name)] = rows[:, known.index(name)]
+    return result.flatten(0, 1), len(shared)
+
+
+def adapt_anchors(detector: Detector, sizes: Any, minimum_recall: float) -> float:
+    """Fit the detector's anchors to objects of ``sizes`` (N, 2) px where they cover less than ``minimum_recall`` of them; returns the recall that is reached.
+
+    Fitted anchors are part of the detector's weights and of its checkpoint.
+    """
+
+
+    recall = best_possible_recall(sizes, detector.anchors)
+    if recall >= minimum_recall:
+        log.info("anchors: best possible recall %.4f, kept", recall)
+        return recall
+    fitted = fit_anchors(sizes, detector.anchors)
+    reached = best_possible_recall(sizes, fitted)
+    if reached > recall:
+        detector.head.anchors.copy_(fitted)
+        log.info("anchors: best possible recall %.4f rises to %.4f with %s", recall, reached, [[[round(v, 1) for v in a] for a in level] for level in fitted.tolist()])
+    return max(recall, reached)

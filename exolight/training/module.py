@@ -1,0 +1,186 @@
+"""The LightningModule: a detector, its loss, its optimiser, and how it is scored while it learns. It receives built parts and builds none."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from exolight.checkpoint import KEY
+from exolight.data.sample import Batch
+from exolight.errors import InputError
+from exolight.evaluation.average_precision import average_precision
+from exolight.evaluation.curves import best_f1, confidence_curves, score_at
+from exolight.evaluation.records import ImageResult, gather
+from exolight.losses.detection import DetectionLoss
+from exolight.models.detector import Detector
+from exolight.models.suppression import suppress
+from exolight.preprocessing import Placement
+from exolight.thresholds import Thresholds
+from exolight.training.optimisation import parameter_groups
+
+
+class DetectionModule(lightning.LightningModule):
+    """Trains and scores a detector.
+
+    Args:
+        detector: the network.
+        loss: gives raw named terms.
+        optimizer: called with parameter groups; its ``lr`` and ``weight_decay`` are those of its partial.
+        scheduler: called with the optimiser and the training's length.
+        thresholds: for evaluation: a low score, so that the whole precision-recall curve is seen.
+        image_size: px, the side of the input.
+        gains: weights of the loss's terms for three levels, 640 px and 80 classes; they are scaled to this detector as YOLOv5 published it.
+        nominal_batch: gradients are accumulated to about this many pictures a step, over all devices.
+        backbone_lr_scale: the backbone's learning rate as a share of the others'.
+        score: of the operating point to begin with; validation moves it to the best F1.
+        info: plain facts for the checkpoint: what the detector was trained on.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        loss: DetectionLoss,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., LRScheduler],
+        thresholds: Thresholds,
+        image_size: int,
+        gains: Mapping[str, float],
+        nominal_batch: int = 64,
+        backbone_lr_scale: float = 1.0,
+        score: float = 0.25,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        coarsest = max(detector.strides)
+        if image_size % coarsest:
+            raise InputError(f"data.image_size={image_size} is no multiple of the coarsest stride {coarsest}: use {round(image_size / coarsest) * coarsest or coarsest}")
+        self.detector, self.loss = detector, loss
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.thresholds, self.image_size, self.nominal_batch, self.backbone_lr_scale = thresholds, image_size, nominal_batch, backbone_lr_scale
+        self.gains = scaled_gains(gains, len(detector.strides), detector.num_classes, image_size)
+        self.operating_point = score
+        self.info = dict(info or {})
+        self.results: list[ImageResult] = []
+        self.val_terms: list[dict[str, Tensor]] = []
+
+    # Training -----------------------------------------------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            trainer = self.trainer
+            batch = getattr(trainer, "datamodule").batch_size * trainer.world_size  # noqa: B009  (Lightning attaches it)
+            trainer.accumulate_grad_batches = max(1, round(self.nominal_batch / batch))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        terms = self.loss(self.detector(batch.images), batch.targets, batch.ignored, self.detector.anchors, self.detector.strides)
+        total = sum((self.gains[name] * term for name, term in terms.items()), torch.zeros((), device=self.device))
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, on_step=False, on_epoch=True, batch_size=len(batch.images))
+        # YOLOv5 sums gradients over the pictures of a step; Lightning divides by the accumulated batches and DDP by the ranks, which is undone here.
+        return total * len(batch.images) * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def configure_optimizers(self) -> Any:
+        keywords = getattr(self.make_optimizer, "keywords", {})
+        groups = parameter_groups(self.detector, keywords["lr"], keywords.get("weight_decay", 0.0), self.backbone_lr_scale)
+        optimizer = self.make_optimizer(groups)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self.make_scheduler(
+            optimizer,
+            total_steps=steps,
+            steps_per_epoch=steps / max(1, self.trainer.max_epochs or 1),
+            batches_per_step=self.trainer.accumulate_grad_batches,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        self.log("lr", float(self.trainer.optimizers[0].param_groups[0]["lr"]))
+
+    # Scoring ------------------------------------------------------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self.results, self.val_terms = [], []
+
+    def on_test_epoch_start(self) -> None:
+        self.results = []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        raw = self.detector(batch.images)
+        self.val_terms.append(self.loss(raw, batch.targets, batch.ignored, self.detector.anchors, self.detector.strides))
+        self.results.extend(self._score(raw, batch))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.results.extend(self._score(self.detector(batch.images), batch))
+
+    def _score(self, raw: list[Tensor], batch: Batch) -> Iterable[ImageResult]:
+        """The pictures of a batch with what was found, all boxes in pixels of the picture as recorded."""
+        found = suppress(*self.detector.decode(raw), self.thresholds)
+        height, width = batch.images.shape[2:]
+        scale = np.array([width, height, width, height], dtype=np.float64)
+        objects = [(rows.cpu().numpy().astype(np.float64), ignore) for rows, ignore in ((batch.targets, False), (batch.ignored, True))]
+        for i, (boxes, scores, labels) in enumerate(found):
+            placement = Placement(*batch.placements[i].tolist())
+            hw = batch.image_hw[i].tolist()
+            rows = np.concatenate([part[part[:, 0] == i] for part, _ in objects])
+            ignore = np.concatenate([np.full(int((part[:, 0] == i).sum()), flag) for part, flag in objects])
+            centre, half = rows[:, 2:4] * scale[:2], rows[:, 4:6] * scale[2:] / 2
+            yield ImageResult(
+                image_id=int(batch.indices[i]),
+                name=str(int(batch.indices[i])),
+                boxes=placement.to_image(boxes.float().cpu().numpy()).clip(0, [hw[1], hw[0], hw[1], hw[0]]).astype(np.float32),
+                scores=scores.float().cpu().numpy(),
+                labels=labels.cpu().numpy(),
+                truth_boxes=placement.to_image(np.concatenate((centre - half, centre + half), axis=1)),
+                truth_labels=rows[:, 1].astype(np.int64),
+                truth_ignore=ignore,
+            )
+
+    def on_validation_epoch_end(self) -> None:
+        self.results = gather(self.results)
+        scores: dict[str, float] = average_precision(self.results, self.detector.class_names)
+        point = best_f1(confidence_curves(self.results, self.detector.num_classes))
+        if not self.trainer.sanity_checking and point.f1 > 0:
+            self.operating_point = point.threshold
+        scores |= {"precision": point.precision, "recall": point.recall, "f1": point.f1, "threshold": point.threshold}
+        for name in self.val_terms[0] if self.val_terms else ():
+            scores[f"loss_{name}"] = float(torch.stack([terms[name] for terms in self.val_terms]).mean())
+        self._log_scores("val", scores)
+
+    def on_test_epoch_end(self) -> None:
+        self.results = gather(self.results)
+        scores = average_precision(self.results, self.detector.class_names)
+        scores |= score_at(self.results, self.operating_point)
+        self._log_scores("test", scores | {"threshold": self.operating_point})
+
+    def _log_scores(self, part: Literal["val", "test"], scores: Mapping[str, float]) -> None:
+        # Every rank holds the same numbers and logs them: a checkpoint's monitor must exist everywhere. Undefined scores (no large objects, say) are left out.
+        self.log_dict({f"{part}/{name}": value for name, value in scores.items() if np.isfinite(value)}, prog_bar=False)
+        if part == "val" and np.isfinite(scores["map_50"]):
+            self.log("mAP50", scores["map_50"], prog_bar=True, logger=False)
+
+    # Checkpoints --------------------------------------------------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make the checkpoint self-contained: all that prediction needs, as plain values."""
+        checkpoint[KEY] = {
+            **self.info,
+            "detector": self.detector.config(),
+            "image_size": self.image_size,
+            "thresholds": {"score": float(self.operating_point), "iou": self.thresholds.iou, "max_detections": self.thresholds.max_detections, "class_agnostic": False},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.operating_point = float(checkpoint[KEY]["thresholds"]["score"])
+
+
+def scaled_gains(gains: Mapping[str, float], levels: int, classes: int, image_size: int) -> dict[str, float]:
+    """YOLOv5's gains for ``levels`` levels, ``classes`` classes and pictures of ``image_size`` px."""
+    per_level = 3 / levels
+    return {
+        "box": gains["box"] * per_level,
+        "objectness": gains["objectness"] * (image_size / 640) ** 2 * per_level,
+        "class": gains["class"] * classes / 80 * per_level,
+    }

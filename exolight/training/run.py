@@ -1,0 +1,146 @@
+"""The steps of a training run that train.py tells in order."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from exolight.checkpoint import KEY, detector_weights, load_detector, read_checkpoint
+from exolight.data.datamodule import DetectionDataModule
+from exolight.errors import InputError
+from exolight.evaluation.records import ImageResult
+from exolight.models.detector import Detector
+from exolight.training.checkpointing import AtomicCheckpointIO
+from exolight.training.memory import keep_freed_memory
+from exolight.training.module import DetectionModule
+
+log = logging.getLogger(__name__)
+
+
+def start(cfg: DictConfig) -> Path:
+    """Seed everything, and leave the configuration in the run's folder, which is returned. All ranks share it."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    logging.captureWarnings(True)
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # a table of 13 lines an evaluation
+    if rank_zero_only.rank != 0:
+        logging.getLogger().setLevel(logging.ERROR)
+    else:
+        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        log.info("run folder: %s", folder)
+    if cfg.trainer.accelerator == "cpu":
+        keep_freed_memory()
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.fit and cfg.checkpoint is not None:
+        raise InputError("checkpoint= is scored with fit=false; to train on from it use init=checkpoint init.path=... or resume=...")
+    if not cfg.fit and cfg.checkpoint is None:
+        raise InputError("fit=false scores a checkpoint: say which with checkpoint=outputs/train/.../checkpoints/best.ckpt")
+    if cfg.resume is not None:
+        read_checkpoint(cfg.resume)
+    return folder
+
+
+def build_detector(cfg: DictConfig, class_names: list[str]) -> tuple[Detector, dict[str, Any]]:
+    """The detector to train with its first weights, or the one to score; and what the run records about where its weights are from."""
+    if not cfg.fit:
+        loaded = load_detector(cfg.checkpoint)
+        if loaded.detector.class_names != class_names:
+            raise InputError(f"{cfg.checkpoint} knows the classes {loaded.detector.class_names}, the data has {class_names}: they must be the same to be scored")
+        return loaded.detector, {"init": "checkpoint", "init_weights": str(cfg.checkpoint), "weights_sha256": loaded.info["weights_sha256"]}
+    detector: Detector = instantiate(cfg.model, class_names=class_names)
+    return detector, instantiate(cfg.init)(detector)
+
+
+def data_info(data: DetectionDataModule, cfg: DictConfig, record: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says about its training: plain values that warn prediction outside of them."""
+    sizes = data.object_sizes()
+    known = sorted({float(i.pixel_size_nm) for i in data.split.train if i.pixel_size_nm is not None})
+    diameters = (sizes[:, 0] * sizes[:, 1]) ** 0.5
+    return {
+        "init": record,
+        "seed": int(cfg.seed),
+        "data": str(data.root) if data.root is not None else str(cfg.data.source._target_),
+        "training_pictures": len(data.split.train),
+        "pixel_size_nm": data.pixel_size_nm,
+        "recorded_pixel_sizes_nm": [known[0], known[-1]] if known else None,
+        # 1st to 99th percentile of the objects' sqrt(width * height), in px of the network's input
+        "object_size_px": torch.from_numpy(diameters).quantile(torch.tensor([0.01, 0.99], dtype=torch.float64)).tolist() if len(diameters) else None,
+    }
+
+
+def build_trainer(cfg: DictConfig, loggers: Sequence[Logger] = (), scoring: bool = False) -> lightning.Trainer:
+    """The Trainer of the configuration. One that only scores has no callbacks: Lightning's weight averaging would give it the raw weights."""
+    callbacks = [] if scoring else list(instantiate(cfg.callbacks).values())
+    return instantiate(
+        cfg.trainer,
+        callbacks=callbacks,
+        logger=False if scoring else list(loggers),
+        enable_checkpointing=not scoring,
+        enable_progress_bar=not scoring and any(type(c).__name__.endswith("ProgressBar") for c in callbacks),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=HydraConfig.get().runtime.output_dir,
+    )
+
+
+def build_loggers(cfg: DictConfig) -> list[Logger]:
+    """The loggers, told the whole configuration as plain containers."""
+    loggers: list[Logger] = list(instantiate(cfg.logger).values())
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    return loggers
+
+
+def fit(trainer: lightning.Trainer, module: DetectionModule, data: DetectionDataModule, resume: str | None) -> None:
+    """Train; a resumed run must have the same network."""
+    if resume is not None:
+        stored = read_checkpoint(resume)[KEY]["detector"]
+        now = module.detector.config()
+        different = [name for name in ("backbone", "neck", "class_names", "in_chans", "strides") if stored[name] != now[name]]
+        if different:
+            raise InputError(f"resume={resume}: its network differs in {', '.join(different)}: repeat the command it was started with, plus resume=")
+        trained = read_checkpoint(resume)["epoch"] + 1
+        if trained >= (trainer.max_epochs or 0):
+            log.warning("resume=%s has already %d of %s epochs: nothing is left to train", resume, trained, trainer.max_epochs)
+    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+
+
+def load_weights(module: DetectionModule, path: Path) -> str:
+    """Give the module the averaged weights and the operating point of a checkpoint, as anybody who loads it later gets them; returns the weights' hash."""
+    loaded = load_detector(path)
+    module.detector.load_state_dict(detector_weights(read_checkpoint(path)))
+    if loaded.thresholds is not None:
+        module.operating_point = loaded.thresholds.score
+    return str(loaded.info["weights_sha256"])
+
+
+def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, checkpoint: Path) -> tuple[dict[str, Any], dict[str, list[ImageResult]]]:
+    """Score a checkpoint on validation, which sets the operating point where this run trained it, and with that point on test.
+
+    Returns ``{"weights_sha256": ..., "val": scores, "test": scores}`` under plain names, and the pictures' results; parts without pictures are left out.
+    """
+    trainer = build_trainer(cfg, scoring=True)
+    metrics: dict[str, Any] = {"weights_sha256": load_weights(module, checkpoint)}
+    results = {}
+    for part, evaluate in (("val", trainer.validate), ("test", trainer.test)):
+        if not data.datasets[part]:
+            continue
+        stored = module.operating_point
+        evaluate(module, datamodule=data, verbose=False)
+        if not cfg.fit:
+            module.operating_point = stored
+        metrics[part] = {name.removeprefix(f"{part}/"): float(value) for name, value in trainer.callback_metrics.items() if name.startswith(f"{part}/")}
+        results[part] = list(module.results)
+        log.info("%s: mAP50 %.3f, mAP %.3f, precision %.3f, recall %.3f, F1 %.3f at score %.3f", part, *scores_line(metrics[part]))
+    return metrics, results
+
+
+def scores_line(scores: dict[str, float]) -> list[float]:
+    """The six numbers of a part's line in the log; nan where undefined."""
+    return [scores.get(name, float("nan")) for name in ("map_50", "map", "precision", "recall", "f1", "threshold")]

@@ -1,0 +1,149 @@
+"""Figures: written whole, never blank, whatever is missing; boxes land on the right pixels."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from exolight.figures.curves import confidence_curve_figure, precision_recall_figure
+from exolight.figures.labels import labels_figure
+from exolight.figures.overlays import PLAIN_COLOUR, draw_boxes, mosaic_figure
+from exolight.figures.style import save, shorten
+from exolight.figures.training import results_figure
+
+NAMES = ["exosome", "microvesicle", "a class with a long name, $x_1$"]
+
+
+def written(figure: Figure, path: Path) -> np.ndarray:
+    """What ``save`` wrote, as RGB; asserts that there is ink, that none is cut off at the edges, and that no temporary file is left."""
+    save(figure, path)
+    image = cv2.imread(str(path))
+    assert image is not None
+    assert (image < 200).mean() > 0.001
+    assert (image[:, [0, -1]] > 200).all()
+    assert (image[[0, -1]] > 200).all()
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    return np.asarray(image[..., ::-1])
+
+
+def table(epochs: int) -> pd.DataFrame:
+    e = np.arange(epochs, dtype=float)
+    losses = {f"train/{name}": 0.1 * np.exp(-e / 9) for name in ("box", "objectness", "class")}
+    scores = {f"val/{name}": 1 - np.exp(-e / 6) for name in ("map", "map_50", "precision", "recall", "f1")}
+    return pd.DataFrame({"epoch": e, **losses, **scores, "val/box": losses["train/box"], "lr": 0.01 * (1 - e / 30), "note": "x"})
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 30])
+def test_results(tmp_path: Path, epochs: int) -> None:
+    written(results_figure(table(epochs)), tmp_path / "results.png")
+
+
+def test_results_with_gaps_and_missing_columns(tmp_path: Path) -> None:
+    gaps = table(30)
+    gaps.loc[::2, ["val/map", "val/map_50"]] = np.nan
+    gaps["val/f1"] = np.nan
+    figure = results_figure(gaps.drop(columns=["epoch", "train/class", "val/precision"]))
+    lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
+    assert len(lines["mAP"].get_xdata()) == 15
+    assert "f1" not in lines
+    written(figure, tmp_path / "results.png")
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_curves(tmp_path: Path, classes: int) -> None:
+    x = np.linspace(0, 1, 101)
+    heights = np.stack([1 - x ** (4 + k) for k in range(classes)])
+    figure = precision_recall_figure(x, heights, heights.mean(axis=1), NAMES[:classes])
+    assert len(figure.axes[0].get_lines()) == (1 if classes == 1 else classes + 1)
+    written(figure, tmp_path / "pr.png")
+    written(confidence_curve_figure(x, heights, NAMES[:classes], "F1", best=(0.4, 0.97)), tmp_path / "pr.png")
+
+
+def test_curves_of_classes_without_objects(tmp_path: Path) -> None:
+    x = np.linspace(0, 1, 11)
+    heights = np.stack((1 - x, np.full(11, np.nan)))
+    figure = precision_recall_figure(np.stack((x, x)), heights, [0.5, np.nan], NAMES[:2])
+    assert len(figure.axes[0].get_lines()) == 1
+    assert "0.500" in figure.axes[0].get_title(loc="left")
+    written(figure, tmp_path / "pr.png")
+    written(confidence_curve_figure(x, heights[1:], NAMES[:1], "recall", best=(float("nan"), 0.0)), tmp_path / "pr.png")
+
+
+@pytest.mark.parametrize(("count", "classes"), [(0, 1), (0, 3), (1, 1), (40, 3), (500, 1)])
+def test_labels(tmp_path: Path, count: int, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.random((count, 2)) * (250, 150)
+    boxes = np.hstack((corners, corners + rng.uniform(5, 40, (count, 2)))).astype(np.float32)
+    half = count // 2
+    per_image = [boxes[:half], boxes[half:], np.empty((0, 4), np.float32)]
+    labels = [rng.integers(0, classes, len(b)) for b in per_image]
+    figure = labels_figure(per_image, [(200, 300)] * 3, labels, NAMES[:classes])
+    assert f"3 pictures, {count} object" in figure.get_suptitle()
+    written(figure, tmp_path / "labels.png")
+
+
+def test_labels_of_no_pictures(tmp_path: Path) -> None:
+    written(labels_figure([], [], [], NAMES[:1]), tmp_path / "labels.png")
+
+
+def test_boxes_are_painted_on_the_pixels_just_inside() -> None:
+    image = np.full((40, 90), 100, np.uint8)
+    painted = draw_boxes(image, np.array([(50.0, 5.0, 80.0, 25.0)]))
+    assert painted.shape == (40, 90, 3)
+    expected = np.zeros((40, 90), bool)
+    expected[5:25, [50, 79]] = True
+    expected[[5, 24], 50:80] = True
+    np.testing.assert_array_equal((painted != 100).any(axis=2), expected)
+    assert tuple(painted[5, 60]) == PLAIN_COLOUR
+    assert (image == 100).all()
+
+
+def test_boxes_by_score_partly_outside_and_none() -> None:
+    image = np.full((60, 100, 3), 100, np.uint8)
+    np.testing.assert_array_equal(draw_boxes(image, np.empty((0, 4)), scores=np.empty(0)), image)
+    painted = draw_boxes(image, [(-10, 10, 20, 30), (60, 30, 130, 90)], scores=[0.05, 0.95], text=False)
+    low, high = painted[20, 19].astype(int), painted[45, 60].astype(int)
+    assert (low != high).any()
+    assert high[1] > low[1]  # plasma grows from violet to yellow: more green
+    assert (painted[10:30, 0] == 100).all(axis=1).sum() >= 18  # nothing is drawn along the picture's border for a box that leaves it
+    with pytest.raises(ValueError, match="uint8"):
+        draw_boxes(image.astype(np.float32), [(0, 0, 1, 1)])
+
+
+def test_text_only_where_there_is_room() -> None:
+    image = np.full((600, 800), 100, np.uint8)
+    boxes = np.array([(100 + 60 * (k % 10), 50 + 60 * (k // 10), 130 + 60 * (k % 10), 80 + 60 * (k // 10)) for k in range(61)], float)
+    scores = np.full(61, 0.5)
+    outside = np.s_[36:49, 100:125]  # above the first box
+    assert (draw_boxes(image, boxes[:60], scores[:60])[outside] != 100).any()
+    assert (draw_boxes(image, boxes, scores)[outside] == 100).all()
+    named = draw_boxes(image, boxes[:1], labels=["exosome"])
+    assert (named[outside] != 100).any()
+
+
+def test_mosaic(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(80, 140, hw).astype(np.uint8) for hw in ((100, 200), (300, 200), (64, 64, 3), (900, 900), (50, 50))]
+    boxes = [np.array([(10.0, 10.0, 40.0, 40.0)])] * 4 + [np.empty((0, 4))]
+    names = [f"a folder with a long name/picture_$_{k:05d}_of_the_grid.tif" for k in range(5)]
+    written(mosaic_figure(images, boxes, [np.full(len(b), 0.7) for b in boxes], names), tmp_path / "mosaic.png")
+    painted = written(mosaic_figure(images[:1], boxes[:1]), tmp_path / "mosaic.png").astype(int)
+    ys, xs = np.nonzero(np.abs(painted - PLAIN_COLOUR).sum(axis=2) < 40)
+    assert xs.mean() / painted.shape[1] == pytest.approx(25 / 200, abs=0.05)
+    assert np.ptp(xs) == pytest.approx(np.ptp(ys), rel=0.05)  # a square box stays square
+    written(mosaic_figure([], []), tmp_path / "mosaic.png")
+
+
+def test_save_replaces_whole_files_and_makes_folders(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "figure.png"
+    for _ in range(2):
+        written(results_figure(table(3)), path)
+
+
+def test_shorten() -> None:
+    assert shorten("short", 10) == "short"
+    assert len(shorten("x" * 50, 20)) == 20
+    assert shorten("folder/picture_12.tif", 12).endswith("12.tif")

@@ -1,0 +1,121 @@
+"""Which arguments are pictures and which are options, with the real configs."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from exolight.errors import InputError
+from exolight.inference.command_line import Command, choose_thresholds, newest_checkpoint, read_command
+from exolight.thresholds import Thresholds
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.ckpt").touch()
+
+
+def read(*arguments: str) -> Command:
+    return read_command([*arguments], CONF) if any(a.startswith("checkpoint=") for a in arguments) else read_command([*arguments, "checkpoint=a.ckpt"], CONF)
+
+
+def test_paths_and_options_are_told_apart() -> None:
+    paths = ["EV grid 3 (donor 2)", "run=3/a.tif", "Proença, 2.png", "thresholds", "my thresholds=x.png", "${oops}", "tile=512"]
+    command = read(*paths, "thresholds=strict", "thresholds.score=0.4", "pixel_size=1.5", "output=out")
+    assert command.paths == paths
+    assert command.thresholds["score"] == 0.4
+    assert command.thresholds["iou"] == 0.45
+    assert command.pixel_size_nm == 1.5
+    assert command.output == Path("out")
+    assert (command.device, command.batch_size) == ("auto", 8)
+
+
+@pytest.mark.parametrize("name", ["Proença", "EV (1)", "12_µm", "exo, 2", "run=3", "${x}", "it's", 'a"b', "a\\b", "[x]", "{y}", " edge "])
+def test_checkpoint_and_output_are_verbatim(name: str) -> None:
+    Path(name).mkdir()
+    Path(name, "a.ckpt").touch()
+    command = read(f"checkpoint={name}/a.ckpt", f"output=out {name}")
+    assert command.checkpoint == Path(name, "a.ckpt")
+    assert command.output == Path(f"out {name}")
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("checkpoint=missing.ckpt", "no such file"),
+        ("thresholds=loose", "thresholds/loose"),
+        ("thresholds.scroe=0.3", "scroe"),
+        ("pixel_size=big", "a number"),
+        ("pixel_size=-1", "pixel size"),
+        ("pixel_size=true", "a number"),
+        ("batch_size=2.5", "whole number"),
+        ("output=occupied", "already holds files"),
+        ("output=a.ckpt", "already holds files"),
+    ],
+)
+def test_mistakes_are_one_line(argument: str, words: str) -> None:
+    Path("occupied").mkdir()
+    Path("occupied/x.txt").touch()
+    with pytest.raises(InputError, match=words) as caught:
+        read("a.png", argument)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_output_folder_is_welcome() -> None:
+    Path("out").mkdir()
+    assert read("output=out").output == Path("out")
+
+
+def test_every_preset() -> None:
+    expected = {"default": (0.25, 0.45), "strict": (0.5, 0.45), "evaluation": (0.001, 0.6), "best": (None, 0.6)}
+    assert {path.stem for path in (CONF / "thresholds").glob("*.yaml")} == set(expected)
+    for name, (score, iou) in expected.items():
+        values = read(f"thresholds={name}").thresholds
+        assert (values["score"], values["iou"], values["max_detections"]) == (score, iou, 1000)
+        filled, _ = choose_thresholds(values, None)
+        assert instantiate(OmegaConf.create(values), score=filled.score) == filled
+
+
+def test_the_operating_point_is_the_default() -> None:
+    asked = read().thresholds
+    stored = Thresholds(score=0.37, iou=0.9)
+    thresholds, source = choose_thresholds(asked, stored)
+    assert (thresholds.score, thresholds.iou) == (0.37, 0.6)
+    assert "operating point" in source
+    assert choose_thresholds(asked, None)[0].score == 0.25
+    assert choose_thresholds(read("thresholds=strict").thresholds, stored)[0].score == 0.5
+    assert choose_thresholds(read("thresholds.score=0.4").thresholds, stored)[0].score == 0.4
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("thresholds.score=high", "a number"),
+        ("thresholds.score=3", "0 to 1"),
+        ("thresholds.max_detections=2.5", "whole number"),
+        ("thresholds.class_agnostic=1", "true or false"),
+        ("thresholds.iou=null", "a number"),
+    ],
+)
+def test_impossible_thresholds(argument: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        choose_thresholds(read(argument).thresholds, None)
+
+
+def test_the_newest_finished_run_is_taken() -> None:
+    with pytest.raises(InputError, match="no checkpoint"):
+        newest_checkpoint()
+    for time, name in enumerate(["2026-01-02", "2026-01-01", "2026-01-03"]):
+        folder = Path("outputs/train", name)
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "checkpoints" / "best.ckpt").touch()
+        if name != "2026-01-03":  # still training, or died
+            (folder / "metrics.json").touch()
+            os.utime(folder / "metrics.json", (time, time))
+    assert newest_checkpoint() == Path("outputs/train/2026-01-01/checkpoints/best.ckpt")
+    assert read_command(["a.png"], CONF).checkpoint == newest_checkpoint()

@@ -1,0 +1,135 @@
+"""The predictor on a detector that finds bright squares: boxes come back in pixels of each picture."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from exolight.checkpoint import LoadedDetector
+from exolight.errors import InputError
+from exolight.inference import predictor as module
+from exolight.inference.predictor import Failure, Prediction, Predictor, choose_device
+from exolight.micrograph import Micrograph
+from exolight.thresholds import Thresholds
+
+
+class BrightSquare(nn.Module):
+    """The bounding box of the pixels above 200, and beside it, at a lower score, the whole input."""
+
+    def __init__(self, in_chans: int = 1) -> None:
+        super().__init__()
+        self.in_chans = in_chans
+        self.class_names = ["exosome"]
+        self.batches: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.dtype == torch.uint8
+        assert images.shape[1] == self.in_chans
+        self.batches.append(len(images))
+        return images
+
+    def decode(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        side = raw.shape[-1]
+        boxes = torch.zeros(len(raw), 2, 4)
+        scores = torch.zeros(len(raw), 2, 1)
+        for index, image in enumerate(raw[:, -1]):
+            y, x = torch.where(image > 200)
+            if len(x):
+                boxes[index, 0] = torch.stack((x.min(), y.min(), x.max() + 1, y.max() + 1))
+                scores[index, 0] = 0.9
+            boxes[index, 1] = torch.tensor([-50, -50, side + 50, side + 50])
+            scores[index, 1] = 0.3
+        return boxes, scores
+
+
+def picture(height: int, width: int, box: tuple[int, int, int, int], dtype: type = np.uint16) -> np.ndarray:
+    """Dark grain with a bright square at xyxy."""
+    pixels = np.random.default_rng(0).integers(100, 140, (height, width)).astype(dtype)
+    x1, y1, x2, y2 = box
+    pixels[y1:y2, x1:x2] = 250 - np.random.default_rng(1).integers(0, 10, (y2 - y1, x2 - x1))
+    return pixels
+
+
+SHAPES = [(200, 320, (40, 60, 120, 140)), (320, 160, (10, 200, 90, 300)), (128, 128, (64, 0, 128, 64))]
+MICROGRAPHS = [Micrograph(picture(*shape)) for shape in SHAPES]
+
+
+@pytest.mark.parametrize("in_chans", [1, 3])
+def test_boxes_come_back_in_picture_pixels(in_chans: int) -> None:
+    predictor = Predictor(BrightSquare(in_chans), Thresholds(score=0.5), image_size=160, batch_size=2)
+    found = list(predictor.predict(MICROGRAPHS))
+    assert predictor.detector.batches == [2, 1]
+    for detections, (_, _, box) in zip(found, SHAPES, strict=True):
+        assert len(detections) == 1
+        np.testing.assert_allclose(detections.boxes[0], box, atol=2.1)  # one px of the input is two of the picture
+
+
+def test_boxes_are_clipped_to_the_picture() -> None:
+    for detections, (height, width, _) in zip(Predictor(BrightSquare(), Thresholds(score=0.2), 160).predict(MICROGRAPHS), SHAPES, strict=True):
+        assert detections.boxes[-1].tolist() == [0, 0, width, height]
+        assert detections.boxes.dtype == np.float32
+
+
+def test_a_box_in_the_padding_alone_is_dropped() -> None:
+    class Padding(BrightSquare):
+        def decode(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.tensor([[[0.0, 0.0, 160.0, 10.0]]]), torch.ones(1, 1, 1)
+
+    assert [len(found) for found in Predictor(Padding(), Thresholds(), 160).predict(MICROGRAPHS[:1])] == [0]  # 320 px wide: 30 px above are padding
+
+
+def test_batch_equals_single() -> None:
+    together = Predictor(BrightSquare(), Thresholds(score=0.2), 160, batch_size=3).predict(MICROGRAPHS)
+    alone = Predictor(BrightSquare(), Thresholds(score=0.2), 160, batch_size=1).predict(MICROGRAPHS)
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+        np.testing.assert_array_equal(a.scores, b.scores)
+
+
+def test_nothing_to_predict() -> None:
+    predictor = Predictor(BrightSquare(), Thresholds(), 160)
+    assert list(predictor.predict([])) == []
+    assert predictor.detect([]) == []
+
+
+def test_files_keep_their_order_and_a_corrupt_one_fails_alone(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("b.png", "broken µ.png", "a.png")]
+    for path, shape in zip(paths, SHAPES, strict=True):
+        path.write_bytes(cv2.imencode(".png", picture(*shape))[1].tobytes())
+    paths[1].write_bytes(b"no picture")
+    first, second, third = Predictor(BrightSquare(), Thresholds(score=0.5), 160, batch_size=2).predict_files(paths, pixel_size_nm=1.5)
+    assert isinstance(second, Failure)
+    assert "broken" in second.reason
+    for prediction, path, index in ((first, paths[0], 0), (third, paths[2], 2)):
+        assert isinstance(prediction, Prediction)
+        assert prediction.path == path
+        assert (prediction.micrograph.pixel_size_nm, prediction.micrograph.pixel_size_source) == (1.5, "user")
+        assert prediction.image.shape == SHAPES[index][:2]
+        assert prediction.milliseconds > 0
+        np.testing.assert_allclose(prediction.detections.boxes[0], SHAPES[index][2], atol=2.1)
+
+
+def test_a_batch_of_corrupt_files(tmp_path: Path) -> None:
+    results = list(Predictor(BrightSquare(), Thresholds(), 160).predict_files([tmp_path / "x.png", tmp_path / "y.png"]))
+    assert [isinstance(result, Failure) for result in results] == [True, True]
+
+
+def test_from_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = LoadedDetector(BrightSquare(), 160, Thresholds(score=0.4), {})  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "load_detector", lambda path: loaded)
+    assert Predictor.from_checkpoint("x.ckpt").thresholds.score == 0.4
+    assert Predictor.from_checkpoint("x.ckpt", Thresholds(score=0.6)).thresholds.score == 0.6
+    monkeypatch.setattr(module, "load_detector", lambda path: loaded._replace(thresholds=None))
+    assert Predictor.from_checkpoint("x.ckpt", batch_size=2).thresholds.score == 0.25
+
+
+def test_impossible_settings() -> None:
+    assert choose_device("cpu").type == "cpu"
+    for device in ("gpu", "cuda:99", "meta"):
+        with pytest.raises(InputError, match=f"device={device}"):
+            choose_device(device)
+    with pytest.raises(InputError, match="batch_size=0"):
+        Predictor(BrightSquare(), Thresholds(), 160, batch_size=0)
