@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     pictures = find_pictures(command.paths)
     loaded = load_detector(command.checkpoint)
     thresholds, source = choose_thresholds(command.thresholds, loaded.thresholds)
-    predictor = Predictor(loaded.detector, thresholds, loaded.image_size, command.device, command.batch_size)
+    predictor = Predictor(loaded.detector, thresholds, loaded.image_size, command.device, command.batch_size, loaded.info.get("pixel_size_nm"))
     print(f"{len(pictures)} pictures, {command.checkpoint} on {predictor.device}, score threshold {thresholds.score:g} ({source})")
 
     settings = {

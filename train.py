@@ -13,6 +13,7 @@ from exolight.models.summary import summarise
 from exolight.reporting import run as report
 from exolight.training import run
 from exolight.training.initialisation import adapt_anchors
+from exolight.training.loggers import runs_ended
 
 log = logging.getLogger("train")
 
@@ -25,7 +26,6 @@ def train(cfg: DictConfig) -> float | None:
     data = instantiate(cfg.data)(augmentation=instantiate(cfg.augmentation))
     data.setup()
     detector, record = run.build_detector(cfg, data.class_names)
-    log.info("%s", summarise(detector, data.image_size))
     if cfg.fit:
         adapt_anchors(detector, data.object_sizes(), cfg.anchor_recall)
     module = instantiate(cfg.module)(
@@ -36,6 +36,7 @@ def train(cfg: DictConfig) -> float | None:
         thresholds=instantiate(cfg.thresholds),
         info=run.data_info(data, cfg, record),
     )
+    log.info("%s", summarise(detector, data.image_size))
     loggers = run.build_loggers(cfg)
     checkpoint = Path(cfg.checkpoint) if not cfg.fit else folder / "checkpoints" / "best.ckpt"
 
@@ -54,7 +55,7 @@ def train(cfg: DictConfig) -> float | None:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    with command_line.one_line_errors():
+    with command_line.one_line_errors(), runs_ended():
         return train(cfg)
 
 

@@ -43,8 +43,9 @@ def paired_iou(a: Tensor, b: Tensor) -> Tensor:
 def paired_ciou(a: Tensor, b: Tensor) -> Tensor:
     """Complete IoU of box i of ``a`` with box i of ``b``: (N, 4), (N, 4) -> (N,) in (-1.5, 1].
 
-    CIoU = IoU - d^2 / c^2 - alpha v, with d the distance of the centres, c the diagonal of the enclosing box, v = 4 / pi^2 (atan(w_b / h_b) - atan(w_a / h_a))^2
-    and alpha = v / (1 - IoU + v), which carries no gradient (Zheng et al., AAAI 2020, arXiv:1911.08287, eqs. 7-11).
+    CIoU = IoU - d^2 / c^2 - alpha v, with d the distance of the centres, c the diagonal of the enclosing box,
+    v = 4 / pi^2 (atan(w_b / h_b) - atan(w_a / h_a))^2 and alpha = v / (1 - IoU + v), which carries no gradient
+    (Zheng et al., AAAI 2020, arXiv:1911.08287, eqs. 7-11).
     """
     eps = torch.finfo(a.dtype).eps
     iou = paired_iou(a, b)

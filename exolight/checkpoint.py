@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,15 +35,16 @@ def write_atomically(checkpoint: dict[str, Any], path: str | Path) -> None:
     """Write a checkpoint so that at every moment ``path`` is the old one or the new one, whole: same folder, flushed to the disk, renamed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    # Not tempfile's: that one nobody but its owner may read, and the checkpoint would stay so.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -60,10 +60,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0][:120]}): it is damaged or not one") from error
-    if not isinstance(checkpoint, dict) or KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise InputError(f"{path} is no checkpoint of exolight: it lacks the key '{KEY}'")
+        raise InputError(f"{path} cannot be read as a checkpoint ({in_short(error)}): it is damaged or not one") from error
+    if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(key), dict) for key in (KEY, "state_dict")):
+        raise InputError(f"{path} is no checkpoint of exolight: it lacks '{KEY}' or 'state_dict'")
     return checkpoint
+
+
+def in_short(error: Exception) -> str:
+    """What an exception says, on one line of at most 120 characters; its type where it says nothing."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def detector_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -76,7 +81,8 @@ def weights_hash(weights: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
-        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+        # As bytes, because NumPy has no bfloat16.
+        digest.update(weights[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -92,11 +98,12 @@ def load_detector(path: str | Path) -> LoadedDetector:
     try:
         detector = Detector(**info.pop("detector"))
         detector.load_state_dict(weights)
-    except (TypeError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path}: the weights do not fit the network it describes ({str(error).splitlines()[0][:120]}): it was written by another version") from error
-    stored = info.pop("thresholds", None)
+        stored, image_size = info.pop("thresholds", None), int(info.pop("image_size"))
+        thresholds = Thresholds(**stored) if stored else None
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: the weights do not fit the network it describes ({in_short(error)}): it was written by another version") from error
     info["weights_sha256"] = weights_hash(weights)
-    return LoadedDetector(detector.eval(), int(info.pop("image_size")), Thresholds(**stored) if stored else None, info)
+    return LoadedDetector(detector.eval(), image_size, thresholds, info)
 
 
 def store(path: str | Path, **facts: Any) -> None:

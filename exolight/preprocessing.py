@@ -35,12 +35,15 @@ class Placement(NamedTuple):
 def grey_range(pixels: NDArray[np.generic]) -> tuple[float, float]:
     """The grey values that become black and white: the 0.5 and 99.5 percent points of the pixels (H, W) that show the specimen.
 
-    Burned-in bars, letters, strips and saturated areas are flat, and a micrograph's grain never is over long: a pixel counts when it differs from its right or from its lower neighbour.
-    Where under a tenth of the picture does (a drawing, an empty frame), all pixels count.
+    Burned-in bars, letters, strips and saturated areas are flat, and a micrograph's grain never is over long: a pixel counts when it differs from its right or
+    from its lower neighbour, and most pixels of the 5 x 5 around it do too. Without the latter the rims of white letters alone could be more than 0.5 % of a
+    small picture. Where under a tenth of the picture counts (a drawing, an empty frame), all pixels do.
     """
     grained = np.zeros(pixels.shape, dtype=bool)
     grained[:, :-1] = pixels[:, :-1] != pixels[:, 1:]
     grained[:-1] |= pixels[:-1] != pixels[1:]
+    around = cv2.blur(grained.astype(np.uint8) * np.uint8(255), (5, 5), borderType=cv2.BORDER_REFLECT)
+    grained &= around.reshape(grained.shape) > 0.6 * 255
     values = pixels[grained] if np.count_nonzero(grained) >= 0.1 * pixels.size else pixels.ravel()
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         cumulative = np.cumsum(np.bincount(values))
@@ -61,9 +64,11 @@ def normalise(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
     if high <= low:
         return np.full(pixels.shape, 128, dtype=np.uint8)
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
-        levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float32)
+        levels = np.arange(2 ** (8 * pixels.dtype.itemsize), dtype=np.float32)
         table = np.clip((levels - low) * (255 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
-        return cv2.LUT(pixels, table).reshape(pixels.shape) if pixels.dtype == np.uint8 else table[pixels]
+        if pixels.dtype.itemsize == 2:
+            return table[pixels.astype(np.uint16, copy=False)]
+        return np.asarray(cv2.LUT(pixels.astype(np.uint8, copy=False), table), dtype=np.uint8).reshape(pixels.shape)
     scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low)) + np.float32(0.5)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
@@ -97,8 +102,8 @@ def pad(image: NDArray[np.uint8], hw: tuple[int, int]) -> tuple[NDArray[np.uint8
 def place(image: NDArray[np.uint8], size: int, factor: float | None = None) -> tuple[NDArray[np.uint8], Placement]:
     """Rescale a normalised picture once and pad it to at least (size, size), the picture in the middle.
 
-    ``factor`` (recorded over wanted nm per pixel) sets the scale, and a picture that grows beyond ``size`` gets a field of its own, in steps of 64 px; without one the
-    picture is scaled to fit exactly. Returns the input of the network and the placement that takes its boxes back to picture pixels.
+    ``factor`` (recorded over wanted nm per pixel) sets the scale, and a picture that grows beyond ``size`` gets a field of its own, in steps of 64 px; without
+    one the picture is scaled to fit exactly. Returns the input of the network and the placement that takes its boxes back to picture pixels.
     """
     image, placement = rescale(image, letterbox_factor((image.shape[0], image.shape[1]), size) if factor is None else factor)
     hw = tuple(size if side <= size else -(-side // FIELD_STEP) * FIELD_STEP for side in image.shape[:2])

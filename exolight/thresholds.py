@@ -24,7 +24,7 @@ class Thresholds:
     def __post_init__(self) -> None:
         for name in ("score", "iou"):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise InputError(f"thresholds.{name}={value} lies outside 0 to 1: give a fraction, such as 0.25")
-        if self.max_detections < 1:
-            raise InputError(f"thresholds.max_detections={self.max_detections}: at least 1 is needed")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise InputError(f"thresholds.{name}={value} is no number from 0 to 1: give a fraction, such as 0.25")
+        if not isinstance(self.max_detections, int) or self.max_detections < 1:
+            raise InputError(f"thresholds.max_detections={self.max_detections}: a whole number, at least 1, is needed")

@@ -1,7 +1,8 @@
 """Augmentation: mosaic and mixup of our own, everything else by albumentations. The one module that touches that library.
 
-Objects travel as points on their outline (on the ellipse in their box where only the box is known), so a box stays as tight as the object under any rotation or shear, and
-the share of an object that is still in the frame is known. An object that is mostly cut off becomes a region that counts neither way: its pixels are not background.
+Objects travel as points on their outline (on the ellipse in their box where only the box is known), so a box stays as tight as the object under any rotation or
+shear, and the share of an object that is still in the frame is known. An object that is mostly cut off becomes a region that counts neither way: its pixels are
+not background.
 """
 
 import random
@@ -74,7 +75,8 @@ class Augmentation:
         self.mosaic, self.close_mosaic, self.mixup = mosaic, close_mosaic, mixup
         self.min_visible, self.min_side = min_visible, min_side
         keypoints = albumentations.KeypointParams(format="xy", label_fields=["owners"], remove_invisible=False)
-        self.geometric = albumentations.Compose(list((geometric or {}).values()), keypoint_params=keypoints)
+        # With nothing to move the points albumentations warns.
+        self.geometric = albumentations.Compose(list((geometric or {}).values()), keypoint_params=keypoints if geometric else None)
         self.intensity = albumentations.Compose(list((intensity or {}).values()))
 
     def __call__(self, load: Callable[[int], Scene], index: int, count: int, size: int, rng: np.random.Generator, mosaic_open: bool = True) -> Augmented:
@@ -94,9 +96,9 @@ class Augmentation:
 
     def _one(self, load: Callable[[int], Scene], index: int, count: int, size: int, rng: np.random.Generator, mosaic_open: bool) -> Augmented:
         if mosaic_open and self.mosaic and rng.random() < self.mosaic:
-            scene = join([load(i) for i in (index, *rng.integers(count, size=3).tolist())], size, rng)
+            scene = join([self._window(load(i), size, rng) for i in (index, *rng.integers(count, size=3).tolist())], size, rng)
         else:
-            scene = frame(load(index), size, rng)
+            scene = frame(self._window(load(index), size, rng), size)
         scene = self._move(self._confine(scene), rng)
         scene = crop(scene, size)
         image = scene.image
@@ -111,12 +113,21 @@ class Augmentation:
     def _confine(self, scene: Scene) -> Scene:
         """Cut the objects to what the picture shows of them; those hardly seen are ignored from here on, those not seen at all are gone."""
         height, width = scene.image.shape
-        cut = scene.points.clip(0, np.array([width, height], dtype=np.float32))
-        whole, seen = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (extents(scene.points, scene.counts), extents(cut, scene.counts)))
-        share = seen / np.maximum(whole, 1e-6)
-        left = share > 0
-        points = cut[np.repeat(left, scene.counts)]
-        return Scene(scene.image, points, scene.counts[left], scene.labels[left], (scene.ignore | (share < self.min_visible))[left])
+        boxes = extents(scene.points, scene.counts)
+        over = np.logical_or((boxes[:, :2] < 0).any(axis=1), (boxes[:, 2:] > (width, height)).any(axis=1))
+        if not over.any():
+            return scene
+        whole, cut = chosen(scene, np.logical_not(over)), chosen(scene, over)
+        points, counts = clip_outlines(cut.points, cut.counts, (height, width))
+        share = areas(points, counts) / np.maximum(areas(cut.points, cut.counts), 1e-6)
+        cut = chosen(cut._replace(points=points, counts=counts, ignore=cut.ignore | (share < self.min_visible)), share > 0)
+        return Scene(scene.image, *(np.concatenate(parts) for parts in zip(*(s[1:] for s in (whole, cut)), strict=True)))
+
+    def _window(self, scene: Scene, size: int, rng: np.random.Generator) -> Scene:
+        """A random window of at most (size, size) out of a larger picture, so that over the epochs all of it is seen."""
+        top, left = (int(rng.integers(side - size + 1)) if side > size else 0 for side in scene.image.shape)
+        image = scene.image[top : top + size, left : left + size]
+        return self._confine(scene._replace(image=image, points=scene.points - np.array([left, top], dtype=np.float32)))
 
     def _move(self, scene: Scene, rng: np.random.Generator) -> Scene:
         if not self.geometric.transforms:
@@ -144,8 +155,9 @@ def reseed(compose: BaseCompose, rng: np.random.Generator) -> None:
 
 
 def outline_points(boxes: NDArray[np.float32], outlines: Sequence[NDArray[np.float32]] | None) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Points (P, 2) that carry objects with ``boxes`` (N, 4) through a transform, and how many (N,) each has: the convex hull of an outline, or the ellipse in a box.
+    """Points (P, 2) that carry objects with ``boxes`` (N, 4) through a transform, and how many (N,) each has.
 
+    They are the convex hull of an outline, or the ellipse in a box.
     The ellipse also stands in where an outline does not fill its box, as that of one of several pieces.
     """
     angles = np.arange(ELLIPSE_POINTS) * (2 * np.pi / ELLIPSE_POINTS)
@@ -161,19 +173,17 @@ def outline_points(boxes: NDArray[np.float32], outlines: Sequence[NDArray[np.flo
     return np.concatenate([np.zeros((0, 2), dtype=np.float32), *points]).astype(np.float32), np.array([len(p) for p in points], dtype=np.int64)
 
 
-def frame(scene: Scene, size: int, rng: np.random.Generator) -> Scene:
-    """Centre a smaller picture in (size, size), cut a random window out of a larger one, for each direction apart."""
+def frame(scene: Scene, size: int) -> Scene:
+    """Centre a picture of at most (size, size) in a field of that size."""
     height, width = scene.image.shape
-    top, left = (int(rng.integers(side - size + 1)) if side > size else 0 for side in (height, width))
-    cut = scene.image[top : top + size, left : left + size]
-    y, x = (size - cut.shape[0]) // 2, (size - cut.shape[1]) // 2
+    y, x = (size - height) // 2, (size - width) // 2
     field = np.full((size, size), PADDING_GREY, dtype=np.uint8)
-    field[y : y + cut.shape[0], x : x + cut.shape[1]] = cut
-    return scene._replace(image=field, points=scene.points + np.array([x - left, y - top], dtype=np.float32))
+    field[y : y + height, x : x + width] = scene.image
+    return scene._replace(image=field, points=scene.points + np.array([x, y], dtype=np.float32))
 
 
 def join(scenes: Sequence[Scene], size: int, rng: np.random.Generator) -> Scene:
-    """Mosaic of four pictures on a field of (2 size, 2 size): one in each corner of a point drawn from its middle, touching that point (YOLOv4, arXiv:2004.10934)."""
+    """Mosaic of four pictures on a field of (2 size, 2 size): one in each corner of a point drawn from its middle (YOLOv4, arXiv:2004.10934)."""
     field = np.full((2 * size, 2 * size), PADDING_GREY, dtype=np.uint8)
     cx, cy = rng.integers(size // 2, 2 * size - size // 2, size=2).tolist()
     points = []
@@ -193,7 +203,8 @@ def crop(scene: Scene, size: int) -> Scene:
     top, left = ((side - size) // 2 for side in scene.image.shape)
     if top == 0 and left == 0:
         return scene
-    return scene._replace(image=np.ascontiguousarray(scene.image[top : top + size, left : left + size]), points=scene.points - np.array([left, top], dtype=np.float32))
+    image = np.ascontiguousarray(scene.image[top : top + size, left : left + size])
+    return scene._replace(image=image, points=scene.points - np.array([left, top], dtype=np.float32))
 
 
 def extents(points: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -202,6 +213,50 @@ def extents(points: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[n
         return np.zeros((0, 4), dtype=np.float32)
     starts = np.cumsum(counts) - counts
     return np.hstack((np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)))
+
+
+def chosen(scene: Scene, which: NDArray[np.bool_]) -> Scene:
+    """The scene with only those of its N objects for which ``which`` (N,) is True."""
+    return Scene(scene.image, scene.points[np.repeat(which, scene.counts)], scene.counts[which], scene.labels[which], scene.ignore[which])
+
+
+def areas(points: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The areas (N,) in square px inside N outlines, runs of ``counts`` points (P, 2) (shoelace formula); 0 without points."""
+    x, y = points.astype(np.float64).T
+    before = previous_points(counts)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    return np.abs(np.bincount(owners, weights=x[before] * y - x * y[before], minlength=len(counts))) / 2
+
+
+def clip_outlines(points: NDArray[np.float32], counts: NDArray[np.int64], hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Points and counts of what a picture of ``hw`` shows of N outlines; a count of 0 where it shows nothing.
+
+    Clamping the points instead would keep the height of an object whose middle is beyond the left edge. Sutherland and Hodgman, Commun. ACM 17 (1974) 32: one
+    half plane after the other, all outlines at once.
+    """
+    owners = np.repeat(np.arange(len(counts)), counts)
+    for axis, limit, sign in ((0, 0, 1), (1, 0, 1), (0, hw[1], -1), (1, hw[0], -1)):
+        depth = sign * (points[:, axis] - limit)
+        if not (depth < 0).any():
+            continue
+        before = previous_points(counts)
+        crosses = depth[before] * depth < 0
+        share = depth[before] / np.where(crosses, depth[before] - depth, 1)
+        crossings = points[before] + share[:, None] * (points - points[before])
+        crossings[:, axis] = limit
+        kept = np.stack((crosses, depth >= 0), axis=1).ravel()
+        points = np.stack((crossings, points), axis=1).reshape(-1, 2)[kept].astype(np.float32)
+        owners = np.repeat(owners, 2)[kept]
+        counts = np.bincount(owners, minlength=len(counts))
+    return points, counts
+
+
+def previous_points(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of the P points of N closed outlines the index of the one before it."""
+    starts = np.cumsum(counts) - counts
+    before = np.arange(counts.sum()) - 1
+    before[starts[counts > 0]] = (starts + counts - 1)[counts > 0]
+    return before
 
 
 def mix(a: Augmented, b: Augmented, share: float) -> Augmented:

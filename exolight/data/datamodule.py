@@ -133,7 +133,7 @@ class DetectionDataModule(lightning.LightningDataModule):
         """The epoch that a run resumed from here begins with."""
         if self.trainer is None:
             return {"first_epoch": self._first_epoch}
-        return {"first_epoch": self.trainer.fit_loop.epoch_progress.current.processed}
+        return {"first_epoch": self.trainer.fit_loop.epoch_progress.current.processed}  # type: ignore[attr-defined]  # Lightning annotates the base class
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._first_epoch = int(state_dict["first_epoch"])

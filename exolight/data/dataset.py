@@ -1,6 +1,7 @@
 """Datasets: annotated pictures as samples. Training pictures are augmented, evaluation pictures are whole."""
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,7 +60,8 @@ class DetectionDataset(Dataset[Sample]):
             return None
         known = self.images[index].pixel_size_nm
         if known is None:
-            raise InputError(f"{self.images[index].name}: its nm per pixel is unknown, which data.pixel_size_nm={self.pixel_size_nm} needs: give it or set that to null")
+            name = self.images[index].name
+            raise InputError(f"{name}: its nm per pixel is unknown, which data.pixel_size_nm={self.pixel_size_nm} needs: give it or set that to null")
         return known / self.pixel_size_nm
 
     def placed(self, index: int) -> tuple[float, float]:
@@ -83,7 +85,7 @@ class DetectionDataset(Dataset[Sample]):
         Raises:
             InputError: for all unreadable pictures at once; the log names each.
         """
-        expected = sum(hw[0] * hw[1] for hw in ((round(i.image_hw[0] * f[1]), round(i.image_hw[1] * f[0])) for i, f in ((im, self.placed(k)) for k, im in enumerate(self.images))))
+        expected = sum(image.image_hw[0] * image.image_hw[1] * math.prod(self.placed(i)) for i, image in enumerate(self.images))
         keep = expected <= self.cache_bytes
 
         def attempt(index: int) -> NDArray[np.uint8] | InputError | None:
@@ -110,8 +112,9 @@ class DetectionDataset(Dataset[Sample]):
         """The picture, normalised as a whole and rescaled once."""
         image = self.images[index]
         pixels = image.read().pixels
-        if pixels.shape != image.image_hw:
-            raise InputError(f"{image.name}: the picture is {pixels.shape[0]} x {pixels.shape[1]} px, its annotation says {image.image_hw[0]} x {image.image_hw[1]}")
+        (height, width), (told_height, told_width) = pixels.shape, image.image_hw
+        if (height, width) != (told_height, told_width):
+            raise InputError(f"{image.name}: the picture is {height} x {width} px, its annotation says {told_height} x {told_width}")
         factor = self.factor(index)
         return rescale(normalise(pixels), letterbox_factor(image.image_hw, self.image_size) if factor is None else factor)[0]
 
@@ -147,8 +150,8 @@ class DetectionDataset(Dataset[Sample]):
 class EpochSampler(Sampler[tuple[int, int]]):
     """Yields (epoch, index), so that loader workers know the epoch without being told.
 
-    Lightning asks for the first epoch's iterator before it says which epoch it is; a resumed run would otherwise repeat an old permutation. Each iteration is one epoch; a
-    resumed run sets ``epoch`` before the first. Every rank gets as many samples as any other; the last ones may come twice.
+    Lightning asks for the first epoch's iterator before it says which epoch it is; a resumed run would otherwise repeat an old permutation. Each iteration is
+    one epoch; a resumed run sets ``epoch`` before the first. Every rank gets as many samples as any other; some may come twice.
 
     Args:
         count: of pictures.

@@ -28,7 +28,7 @@ class Sample(NamedTuple):
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     ignore: NDArray[np.bool_]
-    index: int
+    index: int  # type: ignore[assignment]  # tuple's method of that name is not needed
     placement: Placement
     image_hw: tuple[int, int]
 

@@ -10,7 +10,7 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from exolight.evaluation.records import ImageResult
 
-# Detections a picture (and class) that count. COCO's 100 would call the rest of a crowded micrograph missed without a word (PITFALLS 3).
+# Detections a picture (and class) that count. COCO's 100 would call the rest of a crowded micrograph missed without a word.
 MAX_DETECTIONS = 1000
 
 
@@ -33,7 +33,7 @@ def average_precision(results: Sequence[ImageResult], class_names: Sequence[str]
         rec_thresholds=np.linspace(0.0, 1.0, 101).tolist(),
         max_detection_thresholds=[1, 100, cap],
         class_metrics=len(class_names) > 1,
-        backend="faster_coco_eval",  # pycocotools answers -1 for any cap but 100 (PITFALLS 2)
+        backend="faster_coco_eval",  # pycocotools answers -1 for any cap but 100
         sync_on_compute=False,
     )
     for result in results:

@@ -17,7 +17,7 @@ from exolight.inference.files import existing_path
 from exolight.micrograph import check_pixel_size
 from exolight.thresholds import Thresholds
 
-# Everything else is a path, verbatim: Hydra's grammar would break Proença, "EV (1).tif" and run=3/a.tif (PITFALLS 38).
+# Everything else is a path, verbatim: Hydra's grammar would break Proença, "EV (1).tif" and run=3/a.tif.
 _OPTION = re.compile(r"(checkpoint|thresholds(?:\.\w+)?|pixel_size|output|device|batch_size)=(.*)", re.DOTALL)
 _VERBATIM = ("checkpoint", "output", "device")  # values that don't pass through Hydra's grammar either
 

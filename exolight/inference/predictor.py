@@ -17,7 +17,7 @@ from exolight.errors import InputError
 from exolight.micrograph import Micrograph, read_micrograph
 from exolight.models.detector import Detector
 from exolight.models.suppression import suppress
-from exolight.preprocessing import Placement, normalise, place
+from exolight.preprocessing import PADDING_GREY, Placement, normalise, place
 from exolight.thresholds import Thresholds
 
 T = TypeVar("T")
@@ -57,12 +57,15 @@ class Predictor:
         image_size: side of the network's square input in px.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one there is.
         batch_size: pictures at once.
+        pixel_size_nm: nm per pixel that pictures are rescaled to, where the detector was trained so; pictures that do not know theirs are scaled to fit.
 
     Raises:
         InputError: the device does not exist here, or ``batch_size`` is under 1.
     """
 
-    def __init__(self, detector: Detector, thresholds: Thresholds, image_size: int, device: str = "cpu", batch_size: int = 8) -> None:
+    def __init__(
+        self, detector: Detector, thresholds: Thresholds, image_size: int, device: str = "cpu", batch_size: int = 8, pixel_size_nm: float | None = None
+    ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}: at least 1 is needed")
         self.device = choose_device(device)
@@ -70,17 +73,18 @@ class Predictor:
         self.thresholds = thresholds
         self.image_size = image_size
         self.batch_size = batch_size
+        self.pixel_size_nm = pixel_size_nm
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, thresholds: Thresholds | None = None, device: str = "cpu", batch_size: int = 8) -> "Predictor":
         """A predictor from a checkpoint alone; ``thresholds`` default to the operating point stored in it, else to ``Thresholds()``."""
         loaded = load_detector(path)
-        return cls(loaded.detector, thresholds or loaded.thresholds or Thresholds(), loaded.image_size, device, batch_size)
+        return cls(loaded.detector, thresholds or loaded.thresholds or Thresholds(), loaded.image_size, device, batch_size, loaded.info.get("pixel_size_nm"))
 
     def predict(self, micrographs: Iterable[Micrograph]) -> Iterator[Detections]:
         """The detections of each picture, in order, in pixels of the picture and clipped to it. Reads no further ahead than one batch."""
         for batch in _batches(micrographs, self.batch_size):
-            yield from self.detect([normalise(micrograph.pixels) for micrograph in batch])
+            yield from self.detect([normalise(micrograph.pixels) for micrograph in batch], [micrograph.pixel_size_nm for micrograph in batch])
 
     def predict_files(self, paths: Iterable[Path], pixel_size_nm: float | None = None) -> Iterator[Prediction | Failure]:
         """As ``predict``, from files, in order; what cannot be read is a ``Failure`` and the others go on.
@@ -92,22 +96,31 @@ class Predictor:
         for batch in _batches(paths, self.batch_size):
             read = [_read(path, pixel_size_nm) for path in batch]
             start = time.perf_counter()
-            detections = iter(self.detect([one.image for one in read if isinstance(one, Prediction)]))
-            share = (time.perf_counter() - start) * 1000 / max(1, sum(isinstance(one, Prediction) for one in read))
+            good = [one for one in read if isinstance(one, Prediction)]
+            detections = iter(self.detect([one.image for one in good], [one.micrograph.pixel_size_nm for one in good]))
+            share = (time.perf_counter() - start) * 1000 / max(1, len(good))
             for one in read:
                 yield one if isinstance(one, Failure) else one._replace(detections=next(detections), milliseconds=one.milliseconds + share)
 
     @torch.inference_mode()
-    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """One batch of normalised pictures (H, W), of any sizes, through the network."""
+    def detect(self, images: Sequence[NDArray[np.uint8]], pixel_sizes_nm: Sequence[float | None] | None = None) -> list[Detections]:
+        """One batch of normalised pictures (H, W), of any sizes, through the network; ``pixel_sizes_nm`` tells the scale of each, where known."""
         if not images:
             return []
-        placed = [place(image, self.image_size) for image in images]
-        batch = torch.from_numpy(np.stack([field for field, _ in placed]))[:, None].to(self.device)  # (B, 1, S, S)
-        boxes, scores = self.detector.decode(self.detector(batch.expand(-1, self.detector.in_chans, -1, -1)))
+        known = pixel_sizes_nm or [None] * len(images)
+        placed = [place(image, self.image_size, self._factor(size)) for image, size in zip(images, known, strict=True)]
+        height, width = (max(field.shape[axis] for field, _ in placed) for axis in (0, 1))
+        batch = torch.full((len(placed), 1, height, width), PADDING_GREY, dtype=torch.uint8)
+        for i, (field, _) in enumerate(placed):
+            batch[i, 0, : field.shape[0], : field.shape[1]] = torch.from_numpy(field)
+        boxes, scores = self.detector.decode(self.detector(batch.to(self.device).expand(-1, self.detector.in_chans, -1, -1)))
         kept = suppress(boxes, scores, self.thresholds)
         found = [Detections(*(tensor.cpu().numpy() for tensor in one)) for one in kept]
         return [_in_picture(one, placement, image.shape[:2]) for one, (_, placement), image in zip(found, placed, images, strict=True)]
+
+    def _factor(self, pixel_size_nm: float | None) -> float | None:
+        """The scale that the detector's nm per pixel asks for; None: fit."""
+        return None if self.pixel_size_nm is None or pixel_size_nm is None else pixel_size_nm / self.pixel_size_nm
 
 
 def choose_device(name: str) -> torch.device:

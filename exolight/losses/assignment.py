@@ -34,7 +34,8 @@ def assign(targets: Tensor, anchors: Tensor, grid_hw: tuple[int, int], stride: i
         ratio: an object of (w, h) goes to an anchor (w_a, h_a) when max(w / w_a, w_a / w, h / h_a, h_a / h) is less.
 
     Returns:
-        Pairs with the object's own cell and with those of its two nearest neighbours, left or right and above or below, that lie within half a cell and inside the grid.
+        Pairs with the object's own cell and with those of its two nearest neighbours, left or right and above or below, that lie within half a cell and inside
+        the grid.
     """
     height, width = grid_hw
     scale = targets.new_tensor([width, height])

@@ -16,8 +16,8 @@ class DetectionLoss(nn.Module):
     """YOLOv5's published loss over L levels; returns raw terms, weights are applied by whoever sums them.
 
     box: mean of 1 - CIoU over assigned predictions, summed over levels.
-    objectness: binary cross-entropy of every prediction against the IoU of its box with its object (0 where it has none), mean over predictions, summed over levels
-    with the weights 4.0, 1.0, 0.4 (three levels). Of several objects that claim one prediction the one that it fits best counts.
+    objectness: binary cross-entropy of every prediction against the CIoU, at least 0, of its box with its object (0 where it has none), mean over predictions,
+    summed over levels with the weights 4.0, 1.0, 0.4 (three levels). Of several objects that claim one prediction the one that it fits best counts.
     class: binary cross-entropy of assigned predictions, mean over them and the classes, summed over levels; none where there is only one class.
 
     Args:
@@ -87,12 +87,15 @@ def best_claim(field: Tensor, index: tuple[Tensor, ...], values: Tensor) -> Tens
 
 
 def counting_predictions(ignored: Tensor, wanted: Tensor) -> Tensor:
-    """1 for the predictions (B, H, W, A) that count, 0 for those without an object whose cell's centre lies in an ignored region (K, 6)."""
+    """1 for the predictions (B, H, W, A) that count, 0 for those without an object whose cell's centre lies in an ignored region (K, 6).
+
+    A region narrower than a cell is taken as wide as one: it would slip between the centres and become background.
+    """
     counts = torch.ones_like(wanted)
     height, width = wanted.shape[1:3]
     y = (torch.arange(height, device=wanted.device) + 0.5) / height
     x = (torch.arange(width, device=wanted.device) + 0.5) / width
     for image, _, cx, cy, w, h in ignored.tolist():
-        inside = ((y - cy).abs() < h / 2)[:, None] & ((x - cx).abs() < w / 2)[None]
+        inside = ((y - cy).abs() <= max(h, 1 / height) / 2)[:, None] & ((x - cx).abs() <= max(w, 1 / width) / 2)[None]
         counts[int(image)][inside] = 0
     return torch.maximum(counts, (wanted > 0).to(counts.dtype))

@@ -1,5 +1,6 @@
 """Anchor shapes: the published ones, how well they cover a data set, and fitting them to it."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,11 +37,11 @@ def best_possible_recall(sizes: NDArray[np.floating], anchors: torch.Tensor, rat
     return float((worst.min(axis=1) < ratio).mean())
 
 
-def fit_anchors(sizes: NDArray[np.floating], anchors: torch.Tensor, seed: int = 0, minimum: int = 30) -> torch.Tensor:
+def fit_anchors(sizes: NDArray[np.floating], anchors: torch.Tensor, minimum: int = 30) -> torch.Tensor:
     """Anchors (L, A, 2) px fitted to objects of ``sizes`` (N, 2) px, level by level.
 
     Each object belongs to the level whose anchors it resembles most, so tiny shapes never land on a coarse grid; the shapes of a level are the k-means of the
-    logarithms of its objects' widths and heights, ordered by area. A level with fewer than ``minimum`` objects keeps its anchors.
+    logarithms of its objects' widths and heights, begun at quantiles of area and ordered by it. A level with fewer than ``minimum`` objects keeps its anchors.
     """
     logs = np.log(np.clip(sizes.astype(np.float64), 1, None))
     start = np.log(anchors.detach().cpu().double().numpy())
@@ -51,7 +52,12 @@ def fit_anchors(sizes: NDArray[np.floating], anchors: torch.Tensor, seed: int = 
         own = logs[level == i]
         if len(own) < minimum:
             continue
-        centres, _ = kmeans2(own, start[i], iter=50, minit="matrix", missing="warn", rng=np.random.default_rng(seed))
+        # Not at the anchors: those far from all objects would win none and stay where they are.
+        quantiles = (np.arange(len(start[i])) + 0.5) / len(start[i])
+        first = own[np.argsort(own.sum(axis=1), kind="stable")[(quantiles * len(own)).astype(int)]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # equal objects leave a shape without any; it stays, as a double
+            centres, _ = kmeans2(own, first, iter=50, minit="matrix", missing="warn")
         shapes = np.exp(centres)
         fitted[i] = torch.from_numpy(shapes[np.argsort(shapes.prod(axis=1))])
     return fitted.to(anchors)

@@ -1,7 +1,8 @@
 """Any timm ``features_only`` network as a backbone, by name; and a narrow CSPDarknet that timm lacks."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,11 @@ class Backbone(nn.Module):
         probe = create(name, in_chans, None, self.options)
         wanted = [s for s in strides if s <= max(probe.feature_info.reduction())]
         # The deepest feature of a reduction is the richest one.
-        last = {reduction: index for index, reduction in enumerate(probe.feature_info.reduction())}
+        last = dict(zip(probe.feature_info.reduction(), probe.feature_info.out_indices, strict=True))
         missing = [s for s in wanted if s not in last]
         if missing:
-            raise InputError(f"model.backbone.name={name} has features at strides {sorted(last)}, not at {missing}: choose another backbone or other model.strides")
+            found = f"model.backbone.name={name} has features at strides {sorted(last)}, not at {missing}"
+            raise InputError(f"{found}: choose another backbone or other model.strides")
         self.out_indices = [last[s] for s in wanted]
         self.body = create(name, in_chans, self.out_indices, self.options)
         for module in self.body.modules():
@@ -78,21 +80,27 @@ class Backbone(nn.Module):
                 module.momentum = 0.03
         self.channels: list[int] = self.body.feature_info.channels()
         self.strides: list[int] = self.body.feature_info.reduction()
+        # Windowed transformers return (B, H, W, C).
+        self.channels_at_the_end = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
         cfg = self.body.pretrained_cfg if hasattr(self.body, "pretrained_cfg") else probe.pretrained_cfg
         self.mean = per_channel(cfg["mean"], in_chans)
         self.std = per_channel(cfg["std"], in_chans)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, in_chans, H, W) normalised floats -> features (B, channels[i], H / strides[i], W / strides[i])."""
-        return self.body(x)
+        features = self.body(x)
+        return [feature.permute(0, 3, 1, 2) for feature in features] if self.channels_at_the_end else features
 
     def load_pretrained(self, file: str | Path | None = None) -> str:
-        """Take timm's published weights, from the hub or from a local ``file``; returns what was loaded.
+        """Take timm's published weights, from the hub, its cache, or a local ``file``; returns what was loaded.
 
         Raises whatever timm raises where there are none or they cannot be had.
         """
+        if file is None and not timm.is_model_pretrained(self.name):
+            raise LookupError("none are published")
         overlay = {"file": str(file)} if file is not None else None
-        source = create(self.name, self.in_chans, self.out_indices, self.options, pretrained=True, overlay=overlay)
+        with impatient_hub() if file is None else nullcontext():
+            source = create(self.name, self.in_chans, self.out_indices, self.options, pretrained=True, overlay=overlay)
         self.body.load_state_dict(source.state_dict())
         return str(file) if file is not None else f"{source.pretrained_cfg.get('architecture', self.name)}.{source.pretrained_cfg.get('tag', '')}".rstrip(".")
 
@@ -106,19 +114,42 @@ def create(
     overlay: dict[str, Any] | None = None,
 ) -> Any:
     """timm's feature network; without ``out_indices`` all its levels."""
-    chosen = {} if out_indices is None else {"out_indices": tuple(out_indices)}
+    chosen: dict[str, Any] = {} if out_indices is None else {"out_indices": tuple(out_indices)}
     try:
         return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, features_only=True, in_chans=in_chans, **chosen, **options)
     except (TypeError, AttributeError, AssertionError) as error:
         raise InputError(f"model.backbone.name={name} cannot be used as a feature network ({error}): choose another timm network") from error
 
 
+@contextmanager
+def impatient_hub(timeout: float = 5.0) -> Iterator[None]:
+    """Ask only the hub's cache where the hub does not answer within ``timeout`` seconds: its client would try again for most of a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    before = constants.HF_HUB_OFFLINE
+    if not before:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=timeout)
+        except Exception:  # of whichever HTTP client this version of the hub's uses
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    except Exception as error:
+        if constants.HF_HUB_OFFLINE and not before:
+            raise ConnectionError(f"{constants.ENDPOINT} cannot be reached, and its cache on this machine lacks them") from error
+        raise
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
 def check_name(name: str) -> None:
     """Raise ``InputError`` naming the closest real names unless timm knows ``name``."""
     if timm.is_model(name):
         architecture, _, tag = name.partition(".")
-        if tag and name not in timm.list_pretrained(f"{architecture}.*"):
-            raise InputError(f"model.backbone.name={name}: timm has no weights of that tag; it has {', '.join(timm.list_pretrained(f'{architecture}.*')) or 'none'}")
+        tagged = timm.list_pretrained(f"{architecture}.*")
+        if tag and name not in tagged:
+            raise InputError(f"model.backbone.name={name}: timm has no weights of that tag; it has {', '.join(tagged) or 'none'}")
         return
     close = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
     raise InputError(f"model.backbone.name={name} is no timm network; the closest names are {', '.join(close) or 'none (see timm.list_models())'}")

@@ -1,6 +1,7 @@
 """Detector: backbone, neck, head and what they need to know; a plain ``nn.Module`` that anybody can lift out."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ class Detector(nn.Module):
             raise InputError(f"model.in_chans={in_chans}: pictures have 1 (grey) or 3 channels")
         if not class_names:
             raise InputError("a detector needs at least one class name")
-        if len(strides) < 2 or any(b != 2 * a for a, b in zip(strides, strides[1:], strict=False)):
+        if len(strides) < 2 or any(b != 2 * a for a, b in pairwise(strides)):
             raise InputError(f"model.strides={list(strides)}: at least two levels, each twice as coarse as the one before, such as [8, 16, 32]")
         self.class_names = list(class_names)
         self.in_chans = in_chans

@@ -32,15 +32,15 @@ class AnchorHead(nn.Module):
         self.num_anchors = self.anchors.shape[1]
         self.boxes = nn.ModuleList(nn.Conv2d(c, self.num_anchors * 5, 1) for c in in_channels)
         self.classes = nn.ModuleList(nn.Conv2d(c, self.num_anchors * num_classes, 1) for c in in_channels) if num_classes > 1 else nn.ModuleList()
-        self.reset_biases()
+        self._add_prior()
 
     @torch.no_grad()
-    def reset_biases(self) -> None:
+    def _add_prior(self) -> None:
         """Start from the prior of 8 objects in a picture of 640 px and of evenly likely classes (focal loss, arXiv:1708.02002, sec. 3.3)."""
         for conv, stride in zip(self.boxes, self.strides, strict=True):
-            conv.bias.view(self.num_anchors, 5)[:, 4] += math.log(8 / (640 / stride) ** 2)
+            conv.get_parameter("bias").view(self.num_anchors, 5)[:, 4] += math.log(8 / (640 / stride) ** 2)
         for conv in self.classes:
-            conv.bias += math.log(0.6 / (self.num_classes - 0.99999))
+            conv.get_parameter("bias").add_(math.log(0.6 / (self.num_classes - 0.99999)))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Maps (B, c, H_i, W_i) -> raw numbers (B, H_i, W_i, A, 5 + C): x, y, w, h, objectness, classes; no classes where C = 1."""

@@ -23,13 +23,14 @@ class Summary(NamedTuple):
 
 
 def summarise(detector: Detector, image_size: int = 640) -> Summary:
-    """Count what ``detector`` is made of; its mode is left as it was."""
-    was_training = detector.training
+    """Count what ``detector`` is made of; its mode is left as it was, frozen layers included."""
+    in_training = [module for module in detector.modules() if module.training]
     detector.eval()
     device = detector.mean.device
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         detector(torch.zeros(1, detector.in_chans, image_size, image_size, dtype=torch.uint8, device=device))
-    detector.train(was_training)
+    for module in in_training:
+        module.training = True
     layers = sum(1 for module in detector.modules() if not any(True for _ in module.children()) and not isinstance(module, nn.Identity))
     parameters = sum(p.numel() for p in detector.parameters())
     return Summary(detector.backbone.name, layers, parameters, counter.get_total_flops() / 1e9, image_size)

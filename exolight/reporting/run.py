@@ -101,19 +101,18 @@ def facts(seed: int, record: Mapping[str, Any], detector: Detector, seconds: flo
 
 @rank_zero_only
 def finish(folder: Path, metrics: Mapping[str, Any], figures: Mapping[str, Figure], loggers: Sequence[Any], checkpoint: Path | None) -> None:
-    """Write metrics.json and the figures, hand both and the best checkpoint to the loggers, and close W&B's run, so that the next job of a sweep begins its own."""
+    """Write metrics.json and the figures, and hand both and the best checkpoint to the loggers."""
     write_figures(folder / "figures", figures, loggers)
     write_metrics(folder / "metrics.json", metrics)
     final = {f"final/{part}/{name}": value for part in ("val", "test") for name, value in metrics.get(part, {}).items() if math.isfinite(value)}
     for logger in loggers:
         logger.log_metrics(final)
-        if isinstance(logger, WandbLogger):
-            if checkpoint is not None:
-                import wandb
+        if isinstance(logger, WandbLogger) and checkpoint is not None:
+            import wandb
 
-                artifact = wandb.Artifact(f"exolight-{logger.experiment.id}", type="model", metadata=defined(metrics))
-                artifact.add_file(str(checkpoint))
-                logger.experiment.log_artifact(artifact)
+            artifact = wandb.Artifact(f"exolight-{logger.experiment.id}", type="model", metadata=defined(metrics))
+            artifact.add_file(str(checkpoint))
+            logger.experiment.log_artifact(artifact)
         logger.finalize("success")
     log.info("figures and metrics.json are in %s", folder)
 
@@ -156,9 +155,9 @@ def result_figures(part: str, results: Sequence[ImageResult], dataset: Detection
     shown = list(results)[:SAMPLES]
     images = [normalise(dataset.images[r.image_id].read().pixels) for r in shown]
     names = [dataset.images[r.image_id].name for r in shown]
-    kept = [r.scores >= point.threshold for r in shown]
+    kept = [(r.boxes[strong], r.scores[strong]) for r in shown for strong in [r.scores >= point.threshold]]
     figures[f"{part}_batch_labels"] = mosaic_figure(images, [r.truth_boxes[~r.truth_ignore] for r in shown], names=names)
-    figures[f"{part}_batch_pred"] = mosaic_figure(images, [r.boxes[k] for r, k in zip(shown, kept, strict=True)], [r.scores[k] for r, k in zip(shown, kept, strict=True)], names)
+    figures[f"{part}_batch_pred"] = mosaic_figure(images, [boxes for boxes, _ in kept], [scores for _, scores in kept], names)
     return figures
 
 

@@ -1,5 +1,6 @@
 """Checkpoints of a training run: written atomically, the best and the last."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from exolight.checkpoint import write_atomically
+
+log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -40,11 +43,14 @@ class BestCheckpoint(ModelCheckpoint):
     """best.ckpt: the averaged weights of the epoch with the best ``monitor``, or of the last one where nothing is held out to score them."""
 
     def __init__(self, dirpath: str | Path, monitor: str = "val/map") -> None:
-        super().__init__(dirpath=dirpath, filename="best", monitor=monitor, mode="max", save_top_k=1, auto_insert_metric_name=False, enable_version_counter=False)
+        super().__init__(dirpath, filename="best", monitor=monitor, mode="max", auto_insert_metric_name=False, enable_version_counter=False)
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        if stage == "fit" and not getattr(trainer, "datamodule").datasets["val"]:  # noqa: B009  (Lightning attaches it)
+        held_out = getattr(trainer, "datamodule").datasets["val"].images  # noqa: B009  (Lightning attaches it)
+        if stage == "fit" and not any((~image.ignore).any() for image in held_out):
+            if held_out:
+                log.warning("none of the %d validation pictures has an object: no epoch can be called the best, best.ckpt will be the last", len(held_out))
             self.monitor = None
             self._save_on_train_epoch_end = True
 

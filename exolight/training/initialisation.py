@@ -40,7 +40,9 @@ def imagenet_weights(detector: Detector, required: bool = True, file: str | None
             raise InputError(f"the ImageNet weights of {name} cannot be had ({reason}): check the network, give init.file=, or use init=random") from error
         log.warning("!" * 100)
         log.warning("NO PRETRAINED WEIGHTS for %s (%s). Training goes on from RANDOM weights and will need more pictures and epochs.", name, reason)
-        log.warning("With internet once, or with init.file=weights.safetensors, this run would start from ImageNet. init=random says that random is meant.")
+        if not isinstance(error, LookupError):
+            log.warning("With internet once, or with init.file=weights.safetensors, this run would start from ImageNet.")
+        log.warning("init=random says that random is meant.")
         log.warning("!" * 100)
         return {"init": "random", "init_reason": f"ImageNet weights of {name} could not be had: {reason}"}
     log.info("backbone: ImageNet weights %s", found)
@@ -53,44 +55,48 @@ def checkpoint_weights(detector: Detector, path: str) -> dict[str, Any]:
     Class scores are kept for the classes that both know by name; a picture's other number of channels is bridged as timm does it.
 
     Raises:
-        InputError: the checkpoint cannot be read, or nothing of it fits.
+        InputError: the checkpoint cannot be read, or no weight of it fits.
     """
     checkpoint = read_checkpoint(path)
     source = detector_weights(checkpoint)
     known = list(checkpoint[KEY]["detector"]["class_names"])
     own = detector.state_dict()
-    kept, dropped = 0, []
+    kept: list[str] = []
+    dropped: list[str] = []
     for name, value in source.items():
         target = own.get(name)
         if target is None:
             dropped.append(name)
         elif target.shape == value.shape and not (name.startswith("head.classes.") and known != detector.class_names):
             own[name] = value
-            kept += 1
+            kept.append(name)
         elif name.startswith("head.classes."):
             own[name], copied = shared_classes(target, value, detector.class_names, known)
-            kept += copied > 0
+            kept += [name] * (copied > 0)
             if copied < len(known):
                 dropped.append(f"{name} (of {len(known)} classes {copied} are kept)")
         elif is_first_convolution(target, value):
-            own[name] = adapt_input_conv(target.shape[1], value)
-            kept += 1
+            own[name] = adapt_input_conv(1, value) if target.shape[1] == 1 else value.repeat(1, 3, 1, 1) / 3
+            kept.append(name)
         else:
             dropped.append(f"{name} {tuple(value.shape)}, here {tuple(target.shape)}")
-    if not kept:
-        raise InputError(f"nothing in {path} fits this model: choose the model it was trained with ({checkpoint[KEY]['detector']['backbone']['name']})")
+    # Counters and the statistics of like widths fit by accident.
+    if not {name for name, parameter in detector.named_parameters() if parameter.ndim > 1} & set(kept):
+        raise InputError(f"no weight in {path} fits this model: choose the model it was trained with ({checkpoint[KEY]['detector']['backbone']['name']})")
     detector.load_state_dict(own)
     missing = [name for name in own if name not in source]
-    log.info("init: %d of %d tensors of %s kept", kept, len(source), path)
+    log.info("init: %d of %d tensors of %s kept", len(kept), len(source), path)
     for label, names in (("dropped", dropped), ("not in it, left random", missing)):
         if names:
             log.warning("init: %d tensors %s: %s%s", len(names), label, ", ".join(names[:8]), " ..." if len(names) > 8 else "")
-    return {"init": "checkpoint", "init_weights": str(Path(path)), "init_kept": kept, "init_dropped": dropped}
+    return {"init": "checkpoint", "init_weights": str(Path(path)), "init_kept": len(kept), "init_dropped": dropped}
 
 
 def is_first_convolution(target: torch.Tensor, value: torch.Tensor) -> bool:
     """Whether the two differ in nothing but the number of a picture's channels, 1 or 3."""
-    return target.ndim == 4 and value.ndim == 4 and {target.shape[1], value.shape[1]} == {1, 3} and target.shape[0] == value.shape[0] and target.shape[2:] == value.shape[2:]
+    if target.ndim != 4 or value.ndim != 4 or {target.shape[1], value.shape[1]} != {1, 3}:
+        return False
+    return target.shape[0] == value.shape[0] and target.shape[2:] == value.shape[2:]
 
 
 def shared_classes(target: torch.Tensor, value: torch.Tensor, own: list[str], known: list[str]) -> tuple[torch.Tensor, int]:
@@ -108,8 +114,6 @@ def adapt_anchors(detector: Detector, sizes: Any, minimum_recall: float) -> floa
 
     Fitted anchors are part of the detector's weights and of its checkpoint.
     """
-
-
     recall = best_possible_recall(sizes, detector.anchors)
     if recall >= minimum_recall:
         log.info("anchors: best possible recall %.4f, kept", recall)
@@ -118,5 +122,6 @@ def adapt_anchors(detector: Detector, sizes: Any, minimum_recall: float) -> floa
     reached = best_possible_recall(sizes, fitted)
     if reached > recall:
         detector.head.anchors.copy_(fitted)
-        log.info("anchors: best possible recall %.4f rises to %.4f with %s", recall, reached, [[[round(v, 1) for v in a] for a in level] for level in fitted.tolist()])
+        shapes = ", ".join(f"{width:.1f} x {height:.1f}" for width, height in fitted.reshape(-1, 2).tolist())
+        log.info("anchors: best possible recall %.4f rises to %.4f with %s", recall, reached, shapes)
     return max(recall, reached)

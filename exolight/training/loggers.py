@@ -1,10 +1,16 @@
-"""Weights & Biases without waiting for it: offline where there is no account."""
+"""Weights & Biases without waiting for it: offline where there is no account, and every run ended."""
 
+import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch.loggers import WandbLogger
+
+log = logging.getLogger(__name__)
 
 
 def wandb_logger(
@@ -15,14 +21,38 @@ def wandb_logger(
     tags: list[str] | None = None,
     mode: Literal["auto", "online", "offline"] = "auto",
 ) -> WandbLogger:
-    """A W&B logger that never asks and never blocks.
+    """A W&B logger that never asks and never stops a training.
 
-    ``mode="auto"`` is online with an API key (environment or netrc) and otherwise offline; ``wandb sync`` uploads an offline run later.
+    ``mode="auto"`` is online where an API key is configured and W&B can be reached, and otherwise offline; ``wandb sync`` uploads an offline run later.
     """
     import wandb
 
-    if mode == "auto":
-        mode = "online" if os.environ.get("WANDB_API_KEY") or wandb.api.api_key else "offline"
-    settings = wandb.Settings(init_timeout=30, console="off", silent=True)
-    extra: dict[str, Any] = {"group": group, "tags": tags, "settings": settings, "mode": mode}
-    return WandbLogger(name=name, save_dir=str(save_dir), project=project, offline=mode == "offline", **extra)
+    def logger(chosen: str) -> WandbLogger:
+        settings = wandb.Settings(init_timeout=15, console="off", silent=True)
+        extra: dict[str, Any] = {"group": group, "tags": tags, "settings": settings, "mode": chosen}
+        return WandbLogger(name=name, save_dir=str(save_dir), project=project, offline=chosen == "offline", **extra)
+
+    if mode != "auto":
+        return logger(mode)
+    if not (os.environ.get("WANDB_API_KEY") or wandb.api.api_key):
+        return logger("offline")
+    try:
+        online = logger("online")
+        _ = online.experiment  # begins the run
+        return online
+    except wandb.errors.CommError as error:
+        log.warning("W&B cannot be reached (%s): this run is kept offline for a later wandb sync", str(error).splitlines()[0])
+        return logger("offline")
+
+
+@contextmanager
+def runs_ended() -> Iterator[None]:
+    """End W&B's run, where one was begun, as finished or as failed: the next job of a sweep would go on in it."""
+    status = 1
+    try:
+        yield
+        status = 0
+    finally:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
+            wandb.finish(exit_code=status)

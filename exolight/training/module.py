@@ -1,6 +1,7 @@
 """The LightningModule: a detector, its loss, its optimiser, and how it is scored while it learns. It receives built parts and builds none."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, Literal
 
 import lightning
@@ -58,7 +59,8 @@ class DetectionModule(lightning.LightningModule):
         super().__init__()
         coarsest = max(detector.strides)
         if image_size % coarsest:
-            raise InputError(f"data.image_size={image_size} is no multiple of the coarsest stride {coarsest}: use {round(image_size / coarsest) * coarsest or coarsest}")
+            nearest = round(image_size / coarsest) * coarsest or coarsest
+            raise InputError(f"data.image_size={image_size} is no multiple of the coarsest stride {coarsest}: use {nearest}")
         self.detector, self.loss = detector, loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.thresholds, self.image_size, self.nominal_batch, self.backbone_lr_scale = thresholds, image_size, nominal_batch, backbone_lr_scale
@@ -78,8 +80,9 @@ class DetectionModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.loss(self.detector(batch.images), batch.targets, batch.ignored, self.detector.anchors, self.detector.strides)
-        total = sum((self.gains[name] * term for name, term in terms.items()), torch.zeros((), device=self.device))
-        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, on_step=False, on_epoch=True, batch_size=len(batch.images))
+        total = torch.stack([gain * terms[name] for name, gain in self.gains.items()]).sum()
+        logged = {f"train/{name}": terms[name].detach() for name in self.gains}
+        self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.images))
         # YOLOv5 sums gradients over the pictures of a step; Lightning divides by the accumulated batches and DDP by the ranks, which is undone here.
         return total * len(batch.images) * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
@@ -143,11 +146,12 @@ class DetectionModule(lightning.LightningModule):
         scores: dict[str, float] = average_precision(self.results, self.detector.class_names)
         point = best_f1(confidence_curves(self.results, self.detector.num_classes))
         if not self.trainer.sanity_checking and point.f1 > 0:
-            self.operating_point = point.threshold
-        scores |= {"precision": point.precision, "recall": point.recall, "f1": point.f1, "threshold": point.threshold}
-        for name in self.val_terms[0] if self.val_terms else ():
-            scores[f"loss_{name}"] = float(torch.stack([terms[name] for terms in self.val_terms]).mean())
+            self.operating_point = max(point.threshold, self.thresholds.score)  # below it nothing has been looked at
+        scores |= {"precision": point.precision, "recall": point.recall, "f1": point.f1, "threshold": max(point.threshold, self.thresholds.score)}
         self._log_scores("val", scores)
+        if self.val_terms:
+            losses = {f"val/{name}": torch.stack([terms[name] for terms in self.val_terms]).mean() for name in self.gains}
+            self.log_dict(losses, sync_dist=True)  # ranks have equal numbers of batches
 
     def on_test_epoch_end(self) -> None:
         self.results = gather(self.results)
@@ -169,7 +173,7 @@ class DetectionModule(lightning.LightningModule):
             **self.info,
             "detector": self.detector.config(),
             "image_size": self.image_size,
-            "thresholds": {"score": float(self.operating_point), "iou": self.thresholds.iou, "max_detections": self.thresholds.max_detections, "class_agnostic": False},
+            "thresholds": asdict(self.thresholds) | {"score": float(self.operating_point)},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -177,10 +181,7 @@ class DetectionModule(lightning.LightningModule):
 
 
 def scaled_gains(gains: Mapping[str, float], levels: int, classes: int, image_size: int) -> dict[str, float]:
-    """YOLOv5's gains for ``levels`` levels, ``classes`` classes and pictures of ``image_size`` px."""
+    """YOLOv5's gains for ``levels`` levels, ``classes`` classes and pictures of ``image_size`` px; one class has no class term."""
     per_level = 3 / levels
-    return {
-        "box": gains["box"] * per_level,
-        "objectness": gains["objectness"] * (image_size / 640) ** 2 * per_level,
-        "class": gains["class"] * classes / 80 * per_level,
-    }
+    scaled = {"box": gains["box"] * per_level, "objectness": gains["objectness"] * (image_size / 640) ** 2 * per_level}
+    return scaled | ({"class": gains["class"] * classes / 80 * per_level} if classes > 1 else {})

@@ -29,7 +29,8 @@ def parameter_groups(detector: Detector, lr: float, weight_decay: float, backbon
 class WarmupSchedule(LRScheduler):
     """Warm-up, then a linear or cosine decline, in optimiser steps.
 
-    While warming up, learning rates rise from 0 (SGD's for biases fall from ``bias_start``; Adam's steps would be that large) and momentum from ``momentum_start``, as YOLOv5 published it.
+    While warming up, learning rates rise from 0 (SGD's for biases fall from ``bias_start``; Adam's steps would be that large) and momentum from
+    ``momentum_start``, as YOLOv5 published it.
 
     Args:
         optimizer: with the groups of ``parameter_groups``.

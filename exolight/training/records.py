@@ -10,16 +10,27 @@ from lightning.pytorch.callbacks import Callback
 
 
 class EpochTable(Callback):
-    """results.csv: a row an epoch with every score, loss and learning rate. A resumed run goes on in the same table; rows of epochs that it repeats are replaced."""
+    """results.csv: a row an epoch with every score, loss and learning rate; no scores where the epoch was not validated.
+
+    A resumed run goes on in the same table; rows of epochs that it repeats are replaced.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._validated = False
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        metrics = trainer.callback_metrics  # on every rank, for losses are averaged over them here
+        # Lightning keeps the scores of the last validation.
+        wanted = ("train/", "val/", "lr") if self._validated else ("train/", "lr")
+        self._validated = False
         if not trainer.is_global_zero:
             return
         row: dict[str, float] = {"epoch": trainer.current_epoch}
-        row |= {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name or name == "lr"}
+        row |= {name: float(value) for name, value in metrics.items() if name.startswith(wanted)}
         before = read_table(self.path)
         before = before[before["epoch"] < trainer.current_epoch] if len(before) else before
         table = pd.concat([before, pd.DataFrame([row])], ignore_index=True) if len(before) else pd.DataFrame([row])

@@ -8,10 +8,13 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from exolight.checkpoint import KEY, detector_weights, load_detector, read_checkpoint
 from exolight.data.datamodule import DetectionDataModule
@@ -24,13 +27,16 @@ from exolight.training.module import DetectionModule
 
 log = logging.getLogger(__name__)
 
+LEAST = {"seed": 0, "data.image_size": 32, "data.batch_size": 1, "data.num_workers": 0, "trainer.max_epochs": 1}  # whole numbers
+
 
 def start(cfg: DictConfig) -> Path:
     """Seed everything, and leave the configuration in the run's folder, which is returned. All ranks share it."""
+    check(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     logging.captureWarnings(True)
     logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # a table of 13 lines an evaluation
-    if rank_zero_only.rank != 0:
+    if rank_zero_only.rank != 0:  # type: ignore[attr-defined]  # Lightning sets it on the function
         logging.getLogger().setLevel(logging.ERROR)
     else:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
@@ -38,21 +44,38 @@ def start(cfg: DictConfig) -> Path:
     if cfg.trainer.accelerator == "cpu":
         keep_freed_memory()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    return folder
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ``InputError`` for settings that are missing or contradict each other."""
+    try:
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise InputError(f"{error.full_key} is missing: give {error.full_key}=...") from error
+    for key, least in LEAST.items():
+        value = OmegaConf.select(cfg, key)
+        if type(value) is not int or value < least:
+            raise InputError(f"{key}={value}: a whole number of at least {least} is needed")
+    if cfg.thresholds.score is None:
+        raise InputError("thresholds.score is null, the checkpoint's own operating point, which only predict.py looks up: use thresholds=evaluation")
     if cfg.fit and cfg.checkpoint is not None:
         raise InputError("checkpoint= is scored with fit=false; to train on from it use init=checkpoint init.path=... or resume=...")
     if not cfg.fit and cfg.checkpoint is None:
         raise InputError("fit=false scores a checkpoint: say which with checkpoint=outputs/train/.../checkpoints/best.ckpt")
     if cfg.resume is not None:
         read_checkpoint(cfg.resume)
-    return folder
 
 
 def build_detector(cfg: DictConfig, class_names: list[str]) -> tuple[Detector, dict[str, Any]]:
     """The detector to train with its first weights, or the one to score; and what the run records about where its weights are from."""
     if not cfg.fit:
         loaded = load_detector(cfg.checkpoint)
-        if loaded.detector.class_names != class_names:
-            raise InputError(f"{cfg.checkpoint} knows the classes {loaded.detector.class_names}, the data has {class_names}: they must be the same to be scored")
+        known = loaded.detector.class_names
+        if known != class_names:
+            raise InputError(f"{cfg.checkpoint} knows the classes {known}, the data has {class_names}: they must be the same to be scored")
+        if loaded.image_size != cfg.data.image_size:
+            log.warning("%s was trained at %d px and is scored at data.image_size=%d", cfg.checkpoint, loaded.image_size, cfg.data.image_size)
         return loaded.detector, {"init": "checkpoint", "init_weights": str(cfg.checkpoint), "weights_sha256": loaded.info["weights_sha256"]}
     detector: Detector = instantiate(cfg.model, class_names=class_names)
     return detector, instantiate(cfg.init)(detector)
@@ -76,17 +99,27 @@ def data_info(data: DetectionDataModule, cfg: DictConfig, record: dict[str, Any]
 
 
 def build_trainer(cfg: DictConfig, loggers: Sequence[Logger] = (), scoring: bool = False) -> lightning.Trainer:
-    """The Trainer of the configuration. One that only scores has no callbacks: Lightning's weight averaging would give it the raw weights."""
+    """The Trainer of the configuration. One that only scores has no callbacks: Lightning's weight averaging would give it the raw weights.
+
+    Raises:
+        InputError: Lightning refuses the settings, a GPU on a machine without one, say.
+    """
     callbacks = [] if scoring else list(instantiate(cfg.callbacks).values())
-    return instantiate(
-        cfg.trainer,
-        callbacks=callbacks,
-        logger=False if scoring else list(loggers),
-        enable_checkpointing=not scoring,
-        enable_progress_bar=not scoring and any(type(c).__name__.endswith("ProgressBar") for c in callbacks),
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=HydraConfig.get().runtime.output_dir,
-    )
+    try:
+        return instantiate(
+            cfg.trainer,
+            callbacks=callbacks,
+            logger=False if scoring else list(loggers),
+            enable_checkpointing=not scoring,
+            enable_progress_bar=not scoring and any(type(c).__name__.endswith("ProgressBar") for c in callbacks),
+            check_val_every_n_epoch=min(cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs),  # without any validation there would be no best
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=HydraConfig.get().runtime.output_dir,
+        )
+    except InstantiationException as error:
+        if isinstance(error.__cause__, (MisconfigurationException, TypeError, ValueError)):
+            raise InputError(f"trainer: {error.__cause__}") from error
+        raise
 
 
 def build_loggers(cfg: DictConfig) -> list[Logger]:
@@ -121,7 +154,7 @@ def load_weights(module: DetectionModule, path: Path) -> str:
 
 
 def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, checkpoint: Path) -> tuple[dict[str, Any], dict[str, list[ImageResult]]]:
-    """Score a checkpoint on validation, which sets the operating point where this run trained it, and with that point on test.
+    """Score a checkpoint on validation and, with the operating point that it holds, on test: now and whenever it is scored again.
 
     Returns ``{"weights_sha256": ..., "val": scores, "test": scores}`` under plain names, and the pictures' results; parts without pictures are left out.
     """
@@ -133,8 +166,7 @@ def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, c
             continue
         stored = module.operating_point
         evaluate(module, datamodule=data, verbose=False)
-        if not cfg.fit:
-            module.operating_point = stored
+        module.operating_point = stored
         metrics[part] = {name.removeprefix(f"{part}/"): float(value) for name, value in trainer.callback_metrics.items() if name.startswith(f"{part}/")}
         results[part] = list(module.results)
         log.info("%s: mAP50 %.3f, mAP %.3f, precision %.3f, recall %.3f, F1 %.3f at score %.3f", part, *scores_line(metrics[part]))

@@ -7,7 +7,7 @@ import pytest
 from exolight.errors import InputError
 from exolight.inference.files import PREDICTION_TABLES, existing_path, find_pictures
 
-# PITFALLS 38: names that break Hydra's grammar, or that look like options or patterns
+# Names that break Hydra's grammar, or that look like options or patterns
 NAMES = ["Proença.png", "EV (1).tif", "12_µm.tiff", "exo, 2.TIF", "run=3.jpg", "tile=512.png", "a[1].bmp", "${x}.png", "-v.jpeg", "'quoted'.png"]
 
 
