@@ -29,8 +29,8 @@ def write_files(dataset: AnnotationSet, folder: str | Path) -> None:
         name = f"{image.name}.tif"
         micrograph = image.read()
         size = micrograph.pixel_size_nm
-        scale = {"resolution": (NM_PER_MICRON / size, NM_PER_MICRON / size), "metadata": {"unit": "um"}} if size else {}
-        tifffile.imwrite(folder / "images" / name, micrograph.pixels, imagej=True, **scale)
+        resolution = (NM_PER_MICRON / size, NM_PER_MICRON / size) if size else None
+        tifffile.imwrite(folder / "images" / name, micrograph.pixels, imagej=True, resolution=resolution, metadata={"unit": "um"} if size else None)
         images.append({"id": number, "file_name": f"images/{name}", "height": image.image_hw[0], "width": image.image_hw[1], "pixel_size_nm": size})
         annotations += [{"id": len(annotations) + i + 1, "image_id": number, **row} for i, row in enumerate(coco_rows(image))]
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(dataset.class_names)]

@@ -9,9 +9,10 @@ from torch import Tensor
 
 
 class RampedAverage(WeightAveraging):
-    """Moving average whose decay rises as ``decay`` * (1 - exp(-updates / ramp)), so that short trainings have one too.
+    """Moving average whose decay rises, so that trainings of any length have one that follows.
 
-    With YOLOv5's published ramp of 2000 steps it follows closely for the first few hundred steps.
+    After u updates the decay is ``decay`` * (1 - exp(-u / ``ramp``)), YOLOv5's published rule, but at most (1 + u) / (10 + u): so the average never reaches back
+    much further than a ninth of the training so far (polynomial-decay averaging, Shamir and Zhang, ICML 2013), however soon the ramp is over.
     """
 
     def __init__(self, decay: float = 0.9999, ramp: float = 2000.0) -> None:
@@ -20,7 +21,7 @@ class RampedAverage(WeightAveraging):
 
     def decay_at(self, updates: int) -> float:
         """The weight of the average after ``updates`` updates."""
-        return self.decay * (1 - math.exp(-updates / self.ramp))
+        return min(self.decay * (1 - math.exp(-updates / self.ramp)), (1 + updates) / (10 + updates))
 
     @torch.no_grad()
     def _update(self, averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:

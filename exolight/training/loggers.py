@@ -41,7 +41,7 @@ def wandb_logger(
         _ = online.experiment  # begins the run
         return online
     except wandb.errors.CommError as error:
-        log.warning("W&B cannot be reached (%s): this run is kept offline for a later wandb sync", str(error).splitlines()[0])
+        log.warning("W&B cannot be reached (%s): this run is kept offline for a later wandb sync", str(error).partition("\n")[0])
         return logger("offline")
 
 

@@ -53,6 +53,7 @@ def test_the_ramp_by_hand() -> None:
     assert average.decay_at(0) == 0
     assert average.decay_at(100) == pytest.approx(0.99 * (1 - 1 / math.e))
     assert average.decay_at(100000) == pytest.approx(0.99)
+    assert RampedAverage(ramp=1).decay_at(90) == pytest.approx(0.91)  # the cap: (1 + 90) / (10 + 90)
     assert RampedAverage().decay_at(2000) == pytest.approx(0.9999 * (1 - math.exp(-1)))
 
 
