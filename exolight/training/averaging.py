@@ -11,8 +11,8 @@ from torch import Tensor
 class RampedAverage(WeightAveraging):
     """Moving average whose decay rises, so that trainings of any length have one that follows.
 
-    After u updates the decay is ``decay`` * (1 - exp(-u / ``ramp``)), YOLOv5's published rule, but at most (1 + u) / (10 + u): so the average never reaches back
-    much further than a ninth of the training so far (polynomial-decay averaging, Shamir and Zhang, ICML 2013), however soon the ramp is over.
+    After u updates the decay is ``decay`` * (1 - exp(-u / ``ramp``)), YOLOv5's published rule, but at most (1 + u) / (10 + u): so the average never reaches
+    back much further than a ninth of the training so far (polynomial-decay averaging, Shamir and Zhang, ICML 2013), however soon the ramp is over.
     """
 
     def __init__(self, decay: float = 0.9999, ramp: float = 2000.0) -> None:
