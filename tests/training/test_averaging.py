@@ -65,7 +65,7 @@ def test_the_average_by_hand(tmp_path: Path) -> None:
     assert len(raw) == 6
     wanted = {name: value.clone() for name, value in raw[0].items()}  # the first update copies
     for updates, step in enumerate(raw[1:], start=1):
-        decay = 0.9 * (1 - math.exp(-updates / 2))
+        decay = min(0.9 * (1 - math.exp(-updates / 2)), (1 + updates) / (10 + updates))
         for name, value in step.items():
             wanted[name] = decay * wanted[name] + (1 - decay) * value if value.is_floating_point() else value
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
