@@ -19,8 +19,8 @@ def test_eight_real_pictures_are_learnt_by_heart(real_data, tmp_path):
     learnt.write_text("\n".join(names[:8]))
     other.write_text(names[8])
     common = [sys.executable, "train.py", "data=masks", f"data.root={emps}", "data.image_size=512", "data.batch_size=8", "data.num_workers=1", "logger=none"]
-    # 300 steps are few for running statistics and averages, which lag behind: no average, and a schedule that ends slowly.
-    recipe = ["init=random", "augmentation=none", "module.nominal_batch=8", "trainer.max_epochs=300", "callbacks.average.decay=0", "scheduler=cosine"]
+    # 400 steps are few for running statistics and averages, which lag behind: no average, and a schedule that ends slowly.
+    recipe = ["init=random", "augmentation=none", "module.nominal_batch=8", "trainer.max_epochs=400", "callbacks.average.decay=0", "scheduler=cosine"]
 
     run = tmp_path / "run"
     subprocess.run([*common, *recipe, f"data.split={{train: '{learnt}'}}", f"hydra.run.dir={run}"], cwd=ROOT, check=True, timeout=1500)
