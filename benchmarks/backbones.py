@@ -1,6 +1,7 @@
 """Size and speed of candidate backbones for the n model, as a table: python benchmarks/backbones.py [NAME ...]
 
-Each row is the whole detector at neck depth 0.33 and width 0.25: a training step (forward, loss, backward; batch 16) and one picture, both at 512 px, medians.
+Each row is the whole detector at neck depth 0.33 and width 0.25: a training step (forward, loss, backward; batch 16) and one picture (the fastest of
+five), both at 512 px, medians over rounds.
 Candidates take turns, so that a machine whose speed drifts is fair to all; compare ratios, not seconds.
 """
 
@@ -21,9 +22,7 @@ CANDIDATES = (
     "mobilenetv3_small_075",
     "mobilenetv4_conv_small_050",
     "lcnet_050",
-    "lcnet_075",
     "repghostnet_050",
-    "starnet_s050",
 )
 ROUNDS, BATCH, SIZE = 5, 16, 512
 

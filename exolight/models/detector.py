@@ -60,7 +60,7 @@ class Detector(nn.Module):
         for name, values in (("mean", mean or self.backbone.mean), ("std", std or self.backbone.std)):
             # Constants, not state: they come back with the constructor's arguments.
             self.register_buffer(name, torch.tensor(values).view(1, in_chans, 1, 1), persistent=False)
-        # Convolutions on the CPU run two to three times faster so, and no slower on a GPU.
+        # Convolutions on the CPU run faster so (benchmarks/RESULTS.md).
         self.to(memory_format=torch.channels_last)
 
     @property

@@ -10,7 +10,7 @@ def keep_freed_memory() -> bool:
     """Tell glibc's allocator not to hand large freed blocks back to the system; returns whether it could be told (Linux with glibc).
 
     A training step on the CPU allocates gigabytes of activations and frees them again. By default each large block is a fresh mapping whose pages the
-    kernel has to clear: a third of the time of a step of the n model at 512 px (benchmarks/RESULTS.md).
+    kernel has to clear: without that a step of the n model at 512 px was 1.2 times as fast (benchmarks/RESULTS.md).
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
