@@ -1,22 +1,25 @@
 """Find, count and size exosomes in pictures.
 
-    python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [pixel_size=NM_PER_PIXEL]
-                      [output=FOLDER] [device=auto|cpu|cuda] [batch_size=8]
+    python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [pixel_size=NM_PER_PIXEL] [truth=ANNOTATION]
+                      [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER] [device=auto|cpu|cuda] [backend=auto|torch|onnx|openvino] [batch_size=8]
 
 PICTURES are files, folders or patterns, taken verbatim whatever their characters. Without checkpoint= the newest finished training run is used.
-Ends with 0 when all went well, 1 when some pictures could not be read, 2 when it could not start.
+Interrupted, the same command goes on where it stopped. Ends with 0 when all went well, 1 when some pictures could not be read, 2 when it could not start.
 """
 
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from tqdm import tqdm
+
 from exolight.checkpoint import load_detector
 from exolight.errors import InputError
-from exolight.inference.command_line import choose_thresholds, read_command
+from exolight.inference.command_line import choose_thresholds, describe, read_command
 from exolight.inference.files import find_pictures
-from exolight.inference.predictor import Predictor
-from exolight.reporting.prediction import write_prediction
+from exolight.reporting.prediction import Learned, Report, tell
+from exolight.reporting.truth import Truth
+from exolight.reporting.unfinished import claimed
 
 
 def main(arguments: list[str]) -> int:
@@ -27,24 +30,24 @@ def main(arguments: list[str]) -> int:
     command = read_command(arguments, Path(__file__).parent / "conf")
     pictures = find_pictures(command.paths)
     loaded = load_detector(command.checkpoint)
+    if command.chosen:
+        print(describe(command.checkpoint, loaded.info))
     thresholds, source = choose_thresholds(command.thresholds, loaded.thresholds)
-    predictor = Predictor(loaded.detector, thresholds, loaded.image_size, command.device, command.batch_size, loaded.info.get("pixel_size_nm"))
-    print(f"{len(pictures)} pictures, {command.checkpoint} on {predictor.device}, score threshold {thresholds.score:g} ({source})")
+    learned = Learned(*(loaded.info.get(name) for name in Learned._fields))
+    class_names = loaded.detector.class_names
+    truth = Truth(command.truth, pictures, class_names) if command.truth else None
+    predictor = command.predictor(loaded, thresholds)
+    print(f"{len(pictures)} pictures, {command.checkpoint} on {predictor.device} ({predictor.network.name}), score threshold {thresholds.score:g} ({source})")
 
-    settings = {
-        "checkpoint": str(command.checkpoint),
-        "weights_sha256": loaded.info["weights_sha256"],
-        "thresholds": asdict(thresholds),
-        "threshold_source": source,
-        "image_size": loaded.image_size,
-        "pixel_size_nm": command.pixel_size_nm,
-        "device": str(predictor.device),
-        "batch_size": command.batch_size,
-    }
-    predictions = predictor.predict_files(pictures, command.pixel_size_nm)
-    summary = write_prediction(predictions, pictures, command.output, loaded.detector.class_names, settings)
-
-    print(f"{summary['vesicles']} found in {summary['images'] - summary['failed']} pictures; tables and overlays are in {command.output}")
+    settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
+    with claimed(command.output, settings, pictures) as (folder, done):
+        if done:
+            print(f"going on in {folder}, where {done} of {len(pictures)} pictures are done")
+        report = Report(folder, pictures, class_names, settings, thresholds.score, command.overlays, learned, truth)
+        predictions = predictor.predict_files(report.missing, command.pixel_size_nm)
+        report.write(tqdm(predictions, total=len(pictures), initial=done, unit="picture", disable=None))
+        summary = report.finish()
+    print(tell(summary, folder))
     for failure in summary["failures"]:
         print(f"failed: {failure['reason']}", file=sys.stderr)
     return 1 if summary["failures"] else 0
@@ -56,3 +59,6 @@ if __name__ == "__main__":
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

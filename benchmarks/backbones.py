@@ -46,13 +46,18 @@ def prediction_seconds(detector: Detector, image: torch.Tensor) -> float:
     return time.perf_counter() - began
 
 
-def main(names: list[str]) -> None:
-    """Print a row a candidate."""
-    keep_freed_memory()
+def synthetic_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Grain (B, 1, H, W) uint8 and 400 objects (M, 6) on it, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (BATCH, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator)
     places = torch.rand(400, 4, generator=generator) * torch.tensor([0.9, 0.9, 0.1, 0.1]) + torch.tensor([0.05, 0.05, 0.02, 0.02])
-    targets = torch.cat((torch.randint(0, BATCH, (400, 1), generator=generator), torch.zeros(400, 1), places), dim=1)
+    return images, torch.cat((torch.randint(0, BATCH, (400, 1), generator=generator), torch.zeros(400, 1), places), dim=1)
+
+
+def main(names: list[str]) -> None:
+    """Print a row a candidate."""
+    keep_freed_memory()
+    images, targets = synthetic_batch()
     loss = DetectionLoss()
     detectors = {name: Detector({"name": name}, {"depth_multiple": 0.33, "width_multiple": 0.25}, ["object"]) for name in names}
     training: dict[str, list[float]] = {name: [] for name in names}

@@ -39,18 +39,26 @@ def grey_range(pixels: NDArray[np.generic]) -> tuple[float, float]:
     from its lower neighbour, and most pixels of the 5 x 5 around it do too. Without the latter the rims of white letters alone could be more than 0.5 % of a
     small picture. Where under a tenth of the picture counts (a drawing, an empty frame), all pixels do.
     """
-    grained = np.zeros(pixels.shape, dtype=bool)
-    grained[:, :-1] = pixels[:, :-1] != pixels[:, 1:]
-    grained[:-1] |= pixels[:-1] != pixels[1:]
-    around = cv2.blur(grained.astype(np.uint8) * np.uint8(255), (5, 5), borderType=cv2.BORDER_REFLECT)
-    grained &= around.reshape(grained.shape) > 0.6 * 255
-    values = pixels[grained] if np.count_nonzero(grained) >= 0.1 * pixels.size else pixels.ravel()
-    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
-        cumulative = np.cumsum(np.bincount(values))
+    counting = grain(pixels) if min(pixels.shape) > 1 else None
+    if counting is None or np.count_nonzero(counting) < 0.1 * pixels.size:
+        counting = None
+    if pixels.dtype in (np.uint8, np.uint16):
+        levels = 2 ** (8 * pixels.dtype.itemsize)
+        cumulative = np.cumsum(cv2.calcHist([np.ascontiguousarray(pixels)], [0], counting, [levels], [0, levels]), dtype=np.float64)
         low, high = np.searchsorted(cumulative, np.array(PERCENTILES) / 100 * cumulative[-1])
     else:
+        values = pixels.ravel() if counting is None else pixels[counting > 0]
         low, high = np.percentile(values[:: max(1, values.size // SAMPLE)].astype(np.float64), PERCENTILES)
     return float(low), float(high)
+
+
+def grain(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """(H, W), 255 where a picture of at least 2 x 2 px is nowhere flat around, else 0; see ``grey_range``. In OpenCV, because large fields go through here."""
+    differs = np.zeros(pixels.shape, dtype=np.uint8)
+    differs[:, :-1] = cv2.compare(pixels[:, :-1], pixels[:, 1:], cv2.CMP_NE)  # type: ignore[call-overload]
+    differs[:-1] |= cv2.compare(pixels[:-1], pixels[1:], cv2.CMP_NE)  # type: ignore[call-overload]
+    mostly = cv2.compare(cv2.blur(differs, (5, 5), borderType=cv2.BORDER_REFLECT), 0.6 * 255, cv2.CMP_GT)  # type: ignore[call-overload]
+    return np.asarray(cv2.bitwise_and(differs, mostly), dtype=np.uint8).reshape(pixels.shape)
 
 
 def normalise(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -58,6 +66,8 @@ def normalise(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
 
     To be applied to the WHOLE picture, before any tiling, so that tiles agree. A picture of one single value becomes middle grey.
     """
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        pixels = pixels.astype(np.float32)
     low, high = grey_range(pixels)
     if high <= low:
         low, high = float(pixels.min()), float(pixels.max())

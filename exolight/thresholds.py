@@ -12,7 +12,7 @@ class Thresholds:
     Attributes:
         score: keep boxes whose score is at least this, in [0, 1]. The case study's "confidence threshold".
         iou: of two boxes that overlap by more than this intersection over union, only the better one is kept, in [0, 1].
-        max_detections: at most this many boxes a picture, the best first.
+        max_detections: at most this many boxes a picture (a tile, where a large field is predicted in tiles), the best first.
         class_agnostic: whether boxes of different classes suppress each other.
     """
 

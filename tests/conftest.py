@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+import exolight  # noqa: F401  (before any test imports torch: it says how threads wait)
+
 REPOSITORY = Path(__file__).parents[1]
 
 

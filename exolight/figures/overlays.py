@@ -62,6 +62,34 @@ def draw_boxes(
     return canvas
 
 
+def draw_scale_bar(canvas: NDArray[np.uint8], pixel_size_nm: float | None) -> NDArray[np.uint8]:
+    """An (H, W, 3) RGB picture with a scale bar on a dark strip in its lower right corner, in place, and returned; as it is where nobody knows its scale.
+
+    The bar is the longest of 1, 2, 5, 10, ... nm that takes at most a quarter of the width; ``pixel_size_nm`` are those of the canvas.
+    """
+    height, width = canvas.shape[:2]
+    if pixel_size_nm is None or min(height, width) < 64:
+        return canvas
+    most = width * pixel_size_nm / 4
+    decade = 10.0 ** math.floor(math.log10(most))
+    length_nm = decade * max(step for step in (1, 2, 5) if step * decade <= most)
+    length = round(length_nm / pixel_size_nm)
+    size = float(np.clip(min(height, width) / 1000, 0.35, 4.0))
+    words = f"{length_nm:g} nm" if length_nm < 1000 else f"{length_nm / 1000:g} um"  # OpenCV's letters have no micro sign
+    (w, h), base = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, max(1, round(size)))
+    gap, thick = max(3, h // 2), max(2, h // 4)
+    strip_w, strip_h = max(w, length) + 2 * gap, h + base + thick + 2 * gap
+    strip = canvas[height - strip_h :, width - strip_w :]
+    strip[:] = (strip * 0.35).astype(np.uint8)
+    middle, bottom = width - strip_w // 2, height - gap
+    cv2.putText(
+        canvas, words, (middle - w // 2, bottom - thick - base), cv2.FONT_HERSHEY_SIMPLEX, size, (245, 245, 245), max(1, round(size)), cv2.LINE_AA
+    )  # fmt: skip
+    left = middle - length // 2
+    canvas[bottom - thick : bottom, left : left + length] = 245
+    return canvas
+
+
 def mosaic_figure(
     images: Sequence[NDArray[np.uint8]],
     boxes: Sequence[ArrayLike],

@@ -5,21 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from exolight.checkpoint import LoadedDetector
 from exolight.errors import InputError
 from exolight.inference.files import existing_path
+from exolight.inference.predictor import Predictor
 from exolight.micrograph import check_pixel_size
 from exolight.thresholds import Thresholds
 
 # Everything else is a path, verbatim: Hydra's grammar would break Proença, "EV (1).tif" and run=3/a.tif.
-_OPTION = re.compile(r"(checkpoint|thresholds(?:\.\w+)?|pixel_size|output|device|batch_size)=(.*)", re.DOTALL)
-_VERBATIM = ("checkpoint", "output", "device")  # values that don't pass through Hydra's grammar either
+_OPTION = re.compile(r"(checkpoint|truth|thresholds(?:\.\w+)?|pixel_size|tile|tta|overlays|output|device|backend|batch_size)=(.*)", re.DOTALL)
+FLOOR = 0.001  # scores need the weak detections too
+_VERBATIM = ("checkpoint", "truth", "output", "device", "backend")  # values that don't pass through Hydra's grammar either
 
 
 class Command(NamedTuple):
@@ -29,37 +32,86 @@ class Command(NamedTuple):
         paths: what to predict, as typed.
         checkpoint: an existing file.
         thresholds: arguments of ``Thresholds``; a ``score`` of None stands for the checkpoint's operating point.
+        chosen: whether exolight has chosen it, because the user named none.
+        truth: an annotation of the pictures, or None.
         pixel_size_nm: nanometres per pixel of all pictures, or None.
-        output: the folder to write, not there yet or empty.
-        device, batch_size: see ``Predictor``.
+        output: the folder to write, or None for one of exolight's choice.
+        overlays: whether to draw the boxes on the pictures.
+        tile, augmented, device, backend, batch_size: see ``Predictor``.
     """
 
     paths: list[str]
     checkpoint: Path
+    chosen: bool
     thresholds: dict[str, Any]
+    truth: Path | None
     pixel_size_nm: float | None
-    output: Path
+    tile: int | Literal["auto"] | None
+    augmented: bool
+    overlays: bool
+    output: Path | None
     device: str
+    backend: str
     batch_size: int
+
+
+    def settings(self) -> dict[str, Any]:
+        """What decides what is found, as plain values: how fast it is found is left out."""
+        names = ("checkpoint", "truth", "pixel_size_nm", "tile", "augmented", "overlays")
+        return {name: str(value) if isinstance(value := getattr(self, name), Path) else value for name in names}
+
+    def predictor(self, loaded: LoadedDetector, thresholds: Thresholds) -> Predictor:
+        """What runs the detector as asked for; with a truth it reports weak detections too."""
+        return Predictor(
+            loaded.detector,
+            thresholds,
+            loaded.image_size,
+            device=self.device,
+            batch_size=self.batch_size,
+            pixel_size_nm=loaded.info.get("pixel_size_nm"),
+            object_size_px=loaded.info.get("object_size_px"),
+            tile=self.tile,
+            augmented=self.augmented,
+            floor=FLOOR if self.truth else None,
+            backend=self.backend,
+            checkpoint=self.checkpoint,
+        )
 
 
 def read_command(arguments: Sequence[str], conf: Path) -> Command:
     """Sort ``arguments`` into paths and options, and compose the options over ``conf``/predict.yaml.
 
     Raises:
-        InputError: an option has an impossible value, the checkpoint is not there, or the output folder holds files.
+        InputError: an option has an impossible value, or the checkpoint is not there.
     """
     matches = [_OPTION.fullmatch(argument) for argument in arguments]
     paths = [argument for argument, option in zip(arguments, matches, strict=True) if option is None]
     options = [(option[1], option[2]) for option in matches if option]
     settings = _compose([f"{key}={value}" for key, value in options if key not in _VERBATIM], conf)
     settings |= {key: value for key, value in options if key in _VERBATIM}
-    pixel_size, batch_size = settings["pixel_size"], settings["batch_size"]
-    if pixel_size is not None:
-        _check_type("pixel_size", pixel_size, float)
-        check_pixel_size(pixel_size, f"pixel_size={pixel_size}")
-    _check_type("batch_size", batch_size, int)
-    return Command(paths, _checkpoint(settings["checkpoint"]), settings["thresholds"], pixel_size, _output(settings["output"]), settings["device"], batch_size)
+    if settings["pixel_size"] is not None:
+        _check_type("pixel_size", settings["pixel_size"], float)
+        check_pixel_size(settings["pixel_size"], f"pixel_size={settings['pixel_size']}")
+    for key, kind in (("batch_size", int), ("tta", bool), ("overlays", bool)):
+        _check_type(key, settings[key], kind)
+    tile = None if settings["tile"] in (None, "none", False) else settings["tile"]
+    if tile not in (None, "auto") and type(tile) is not int:
+        raise InputError(f"tile={tile}: auto, none or a number of px is needed, such as tile=640")
+    return Command(
+        paths=paths,
+        checkpoint=_checkpoint(settings["checkpoint"]),
+        chosen=settings["checkpoint"] is None,
+        thresholds=settings["thresholds"],
+        truth=None if settings["truth"] is None else existing_path(settings["truth"]),
+        pixel_size_nm=settings["pixel_size"],
+        tile=tile,
+        augmented=settings["tta"],
+        overlays=settings["overlays"],
+        output=None if settings["output"] is None else existing_path(settings["output"]),
+        device=settings["device"],
+        backend=settings["backend"],
+        batch_size=settings["batch_size"],
+    )
 
 
 def choose_thresholds(asked: Mapping[str, Any], stored: Thresholds | None) -> tuple[Thresholds, str]:
@@ -82,6 +134,13 @@ def newest_checkpoint(root: Path = Path("outputs/train")) -> Path:
     return max(finished, key=lambda path: (path.parents[1] / "metrics.json").stat().st_mtime)
 
 
+def describe(checkpoint: Path, info: Mapping[str, Any]) -> str:
+    """In one line what a checkpoint that nobody has named was trained on, with the warning that it may not fit."""
+    when = datetime.fromtimestamp(checkpoint.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+    pictures = f"{info['training_pictures']} pictures of {info['data']}" if "training_pictures" in info else "pictures it does not tell of"
+    return f"no checkpoint= given: taking the newest finished run's, {checkpoint}, trained until {when} on {pictures}; it may not fit these pictures"
+
+
 def _compose(overrides: list[str], conf: Path) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
@@ -97,14 +156,6 @@ def _checkpoint(asked: str | None) -> Path:
     if not path.is_file():
         raise InputError(f"checkpoint={asked}: no such file; give the .ckpt file that training wrote")
     return path
-
-
-def _output(asked: str | None) -> Path:
-    """Results of different runs in one folder would pass for one: an occupied one is refused."""
-    folder = Path("outputs/predict", datetime.now().strftime("%Y-%m-%d_%H-%M-%S")) if asked is None else existing_path(asked)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"output={folder}: already holds files; give a new or empty folder")
-    return folder
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:

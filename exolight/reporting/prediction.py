@@ -1,72 +1,166 @@
-"""What a prediction leaves behind in its folder: tables, COCO and YOLO annotations, overlays and a summary."""
+"""What a prediction leaves behind in its folder: tables, COCO and YOLO annotations, overlays, a summary, and its scores where the truth is known."""
 
 import csv
 import json
 import os
+import shutil
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exolight.figures.overlays import draw_boxes
+from exolight.detections import Detections
+from exolight.figures.overlays import draw_boxes, draw_scale_bar
 from exolight.inference.files import PREDICTION_TABLES
 from exolight.inference.predictor import Failure, Prediction
+from exolight.reporting.truth import Truth
+from exolight.reporting.unfinished import finish, read_table, trim
 
 VESICLE_COLUMNS = ("image", "x1", "y1", "x2", "y2", "score", "class", "diameter_px", "diameter_nm", "on_border")
-IMAGE_COLUMNS = ("image", "width", "height", "count", "pixel_size_nm", "pixel_size_source", "milliseconds", "error")
+IMAGE_COLUMNS = (
+    "image", "width", "height", "count", "pixel_size_nm", "pixel_size_source", "views", "read_ms", "network_ms", "suppression_ms", "warning", "error",
+)  # fmt: skip
+NUMBERS = {"x1", "y1", "x2", "y2", "score", "diameter_px", "diameter_nm", "pixel_size_nm", "read_ms", "network_ms", "suppression_ms"}
+WHOLE_NUMBERS = {"width", "height", "count", "views"}
 BORDER_PX = 1.0  # a box this near to the picture's edge belongs to a vesicle that may be cut by it
+CANDIDATES = ".candidates"  # folder of the weak detections that scoring needs, until it is done
+TOLERANCE = 1.25  # a pixel size this many times beyond the learned ones is pointed out
+WRITTEN_BEHIND = 4  # pictures whose files may still be on their way to the disk
 
 Row = dict[str, Any]
 
 
-def write_prediction(
-    predictions: Iterable[Prediction | Failure], pictures: Sequence[Path], folder: Path, class_names: Sequence[str], settings: Mapping[str, Any]
-) -> Row:
-    """Write all files of a prediction into ``folder``, picture by picture, so that pictures don't pile up in memory.
+class Learned(NamedTuple):
+    """What a detector has seen, to be compared with what it is shown.
+
+    Attributes:
+        object_size_px: smallest and largest object, px of the network's input, or None.
+        recorded_pixel_sizes_nm: smallest and largest nm per pixel of its pictures, or None.
+        pixel_size_nm: to which all its pictures were rescaled, or None.
+    """
+
+    object_size_px: Sequence[float] | None = None
+    recorded_pixel_sizes_nm: Sequence[float] | None = None
+    pixel_size_nm: float | None = None
+
+
+class Report:
+    """Writes all files of a prediction, picture by picture, so that nothing piles up in memory and what is done survives an interruption.
 
     Args:
-        predictions: one for each of ``pictures``; a picture that failed is listed with its reason and holds up no other.
-        pictures: all files, from which names are made that differ where file names don't.
         folder: made if needed. Gets detections.csv (a row a vesicle), images.csv (a row a picture, zeros and failures included), detections.coco.json,
-            labels/*.txt (YOLO: class cx cy w h confidence), overlays/*.png and summary.json.
+            labels/*.txt (YOLO: class cx cy w h confidence), overlays/*.png, summary.json, and metrics.json with ``truth``.
+        pictures: all files, from which names are made that differ where file names don't.
         class_names: what the labels mean.
         settings: plain values for the summary: checkpoint, thresholds, and so on.
+        score: detections below it are used for nothing but ``truth``.
+        overlays: whether pictures with boxes are drawn.
+        learned: what the detector knows; pictures unlike it get a warning.
+        truth: what is really there.
 
-    Returns:
-        The summary as written.
+    Attributes:
+        missing: the pictures that are not done in ``folder`` yet.
     """
-    names = picture_names(pictures)
-    stems = dict(zip(pictures, output_stems([names[path] for path in pictures]), strict=True))
-    for kind in ("labels", "overlays"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    vesicles: list[Row] = []
-    images: list[Row] = []
-    failures: list[Row] = []
-    vesicle_table, image_table = (folder / name for name in PREDICTION_TABLES)
-    with _table(vesicle_table, VESICLE_COLUMNS) as write_vesicles, _table(image_table, IMAGE_COLUMNS) as write_images:
-        for prediction in predictions:
-            name, stem = names[prediction.path], stems[prediction.path]
-            if isinstance(prediction, Failure):
-                failures.append({"image": name, "reason": prediction.reason})
-                write_images([{"image": name, "error": prediction.reason}])
-                continue
-            rows, row = vesicle_rows(name, prediction, class_names), image_row(name, prediction)
-            vesicles.extend(rows)
-            images.append(row)
-            write_vesicles(rows)
-            write_images([row])
-            _write_labels(folder / "labels" / f"{stem}.txt", prediction)
-            overlay = draw_boxes(prediction.image, prediction.detections.boxes, scores=prediction.detections.scores)
-            _write_png(folder / "overlays" / f"{stem}.png", overlay)
-    summary = summarise(vesicles, images, failures, class_names, settings)
-    _write_json(folder / "detections.coco.json", coco_dataset(vesicles, images, class_names))
-    _write_json(folder / "summary.json", summary)
-    return summary
+
+    def __init__(
+        self,
+        folder: Path,
+        pictures: Sequence[Path],
+        class_names: Sequence[str],
+        settings: Mapping[str, Any],
+        score: float = 0.0,
+        overlays: bool = True,
+        learned: Learned | None = None,
+        truth: Truth | None = None,
+    ) -> None:
+        self.folder, self.pictures, self.class_names, self.settings = folder, list(pictures), list(class_names), dict(settings)
+        self.score, self.overlays, self.learned, self.truth = score, overlays, learned or Learned(), truth
+        self.names = picture_names(pictures)
+        self.stems = dict(zip(pictures, output_stems([self.names[path] for path in pictures]), strict=True))
+        for kind in ("labels", *(["overlays"] if overlays else []), *([CANDIDATES] if truth else [])):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        done = {row["image"] for row in trim(folder)}
+        self.missing = [path for path in self.pictures if self.names[path] not in done]
+
+    def write(self, predictions: Iterable[Prediction | Failure]) -> None:
+        """Add pictures; one that failed is listed with its reason and holds up no other."""
+        vesicle_table, image_table = (self.folder / name for name in PREDICTION_TABLES)
+        with (
+            _table(vesicle_table, VESICLE_COLUMNS) as write_vesicles,
+            _table(image_table, IMAGE_COLUMNS) as write_images,
+            ThreadPoolExecutor(max_workers=1) as thread,
+        ):
+            waiting: deque[tuple[Future[None] | None, list[Row], Row]] = deque()
+
+            def commit() -> None:
+                """The oldest picture: its files, then its vesicles, then, when all else is there, its own row."""
+                written, vesicles, row = waiting.popleft()
+                if written is not None:
+                    written.result()
+                write_vesicles(vesicles)
+                write_images([row])
+
+            try:
+                for prediction in predictions:
+                    name = self.names[prediction.path]
+                    if isinstance(prediction, Failure):
+                        waiting.append((None, [], {"image": name, "error": prediction.reason}))
+                    else:
+                        shown = prediction.detections.above(self.score)
+                        rows, row = vesicle_rows(name, prediction, shown, self.class_names), image_row(name, prediction, shown, self.learned)
+                        waiting.append((thread.submit(self._write_files, prediction, shown), rows, row))
+                    while len(waiting) > WRITTEN_BEHIND:
+                        commit()
+            finally:  # interrupted, what has been predicted is kept
+                while waiting:
+                    commit()
+
+    def finish(self) -> Row:
+        """What is written when all pictures are done; returns the summary as written."""
+        vesicles, rows = ([typed(row) for row in read_table(self.folder / name)] for name in PREDICTION_TABLES)
+        images, failures = [row for row in rows if not row["error"]], [{"image": row["image"], "reason": row["error"]} for row in rows if row["error"]]
+        summary = summarise(vesicles, images, failures, self.class_names, self.settings)
+        if self.truth is not None:
+            kept = {path: self.folder / CANDIDATES / f"{self.stems[path]}.npz" for path in self.pictures}
+            found = {path: _candidates(file) for path, file in kept.items() if file.exists()}
+            _write_json(self.folder / "metrics.json", self.truth.scores(found, self.score) | {"pictures_without_truth": len(images) - len(found)})
+            shutil.rmtree(self.folder / CANDIDATES)
+        _write_json(self.folder / "detections.coco.json", coco_dataset(vesicles, images, self.class_names))
+        _write_json(self.folder / "summary.json", summary)
+        finish(self.folder)
+        return summary
+
+    def _write_files(self, prediction: Prediction, shown: Detections) -> None:
+        stem = self.stems[prediction.path]
+        if self.truth is not None and self.truth.fits(prediction.path, prediction.image.shape):
+            found = prediction.detections
+            np.savez(self.folder / CANDIDATES / f"{stem}.npz", boxes=found.boxes, scores=found.scores, labels=found.labels)
+        _write_labels(self.folder / "labels" / f"{stem}.txt", prediction, shown)
+        if self.overlays:
+            canvas = draw_boxes(prediction.image, shown.boxes, scores=shown.scores)
+            write_png(self.folder / "overlays" / f"{stem}.png", draw_scale_bar(canvas, prediction.micrograph.pixel_size_nm))
+
+
+def tell(summary: Row, folder: Path) -> str:
+    """The summary in a few lines, for the terminal."""
+    images = summary["images"] - summary["failed"]
+    lines = [f"{summary['vesicles']} found in {images} pictures; tables and overlays are in {folder}"]
+    sizes, unit = (summary["diameter_nm"], "nm") if summary["diameter_nm"] else (summary["diameter_px"], "px")
+    if sizes:
+        note = "" if unit == "nm" else " (the files do not say how many nm a pixel is: give pixel_size=)"
+        lines.append(f"diameter: median {sizes['median']:.1f} {unit}, half of them {sizes['q25']:.1f} to {sizes['q75']:.1f} {unit}{note}")
+    if images:
+        lines.append("a picture took " + ", ".join(f"{value:.0f} ms {name}" for name, value in summary["milliseconds"].items()))
+    for warning, count in Counter(row["warning"] for row in summary["warnings"]).most_common():
+        lines.append(f"warning: {count} of {images} pictures: {warning}")
+    return "\n".join(lines)
 
 
 def picture_names(pictures: Sequence[Path]) -> dict[Path, str]:
@@ -101,12 +195,12 @@ def output_stems(names: Sequence[str]) -> list[str]:
     return result
 
 
-def vesicle_rows(name: str, prediction: Prediction, class_names: Sequence[str]) -> list[Row]:
+def vesicle_rows(name: str, prediction: Prediction, shown: Detections, class_names: Sequence[str]) -> list[Row]:
     """The rows of detections.csv of one picture. Diameters are sqrt(width * height); in nm only where the pixel size is known."""
-    detections, pixel_size = prediction.detections, prediction.micrograph.pixel_size_nm
+    pixel_size = prediction.micrograph.pixel_size_nm
     height, width = prediction.image.shape
     rows = []
-    for record, diameter in zip(detections.to_records(class_names), detections.diameters_px.tolist(), strict=True):
+    for record, diameter in zip(shown.to_records(class_names), shown.diameters_px.tolist(), strict=True):
         x1, y1, x2, y2 = (round(record[key], 2) for key in ("x1", "y1", "x2", "y2"))
         on_border = x1 <= BORDER_PX or y1 <= BORDER_PX or x2 >= width - BORDER_PX or y2 >= height - BORDER_PX
         values = (name, x1, y1, x2, y2, round(record["score"], 4), record["class"], round(diameter, 2))
@@ -114,12 +208,34 @@ def vesicle_rows(name: str, prediction: Prediction, class_names: Sequence[str]) 
     return rows
 
 
-def image_row(name: str, prediction: Prediction) -> Row:
+def image_row(name: str, prediction: Prediction, shown: Detections, learned: Learned) -> Row:
     """The row of images.csv of one picture that could be read."""
     height, width = prediction.image.shape
-    micrograph = prediction.micrograph
-    values = (name, width, height, len(prediction.detections), micrograph.pixel_size_nm, micrograph.pixel_size_source, round(prediction.milliseconds, 1), None)
-    return dict(zip(IMAGE_COLUMNS, values, strict=True))
+    micrograph, found = prediction.micrograph, prediction.found
+    times = (round(prediction.read_ms, 1), round(found.network_ms, 1), round(found.suppression_ms, 1))
+    values = (name, width, height, len(shown), micrograph.pixel_size_nm, micrograph.pixel_size_source, found.views, *times)
+    return dict(zip(IMAGE_COLUMNS, (*values, doubt(prediction, shown, learned), None), strict=True))
+
+
+def doubt(prediction: Prediction, shown: Detections, learned: Learned) -> str | None:
+    """Why a picture may be beyond what the detector has learned, in words; None where nothing speaks for it."""
+    pixel_size, sizes, range_nm = prediction.micrograph.pixel_size_nm, learned.object_size_px, learned.recorded_pixel_sizes_nm
+    if learned.pixel_size_nm is not None and pixel_size is None:
+        return f"pixel size unknown: scaled to fit, not to the {learned.pixel_size_nm:g} nm per pixel of the training"
+    if learned.pixel_size_nm is None and range_nm and pixel_size and not range_nm[0] / TOLERANCE <= pixel_size <= range_nm[1] * TOLERANCE:
+        return f"pixel size outside the training's {range_nm[0]:g} to {range_nm[1]:g} nm"
+    if sizes and len(shown):
+        median = float(np.median(shown.diameters_px)) * prediction.found.scale
+        if not sizes[0] <= median <= sizes[1]:
+            how = "smaller" if median < sizes[0] else "larger"
+            return f"objects {how} than those of the training ({sizes[0]:.0f} to {sizes[1]:.0f} px of the network's input)"
+    return None
+
+
+def typed(row: Mapping[str, str]) -> Row:
+    """A row of detections.csv or images.csv as text -> numbers, truth values, and None where nothing stands."""
+    kinds: dict[str, Callable[[str], Any]] = dict.fromkeys(NUMBERS, float) | dict.fromkeys(WHOLE_NUMBERS, int) | {"on_border": "True".__eq__}
+    return {key: kinds.get(key, str)(value) if value != "" else None for key, value in row.items()}
 
 
 def coco_dataset(vesicles: Sequence[Row], images: Sequence[Row], class_names: Sequence[str]) -> Row:
@@ -153,6 +269,8 @@ def summarise(vesicles: Sequence[Row], images: Sequence[Row], failures: Sequence
         "vesicles_per_image": _statistics([row["count"] for row in images]),
         "diameter_px": _statistics([row["diameter_px"] for row in whole]),
         "diameter_nm": _statistics([row["diameter_nm"] for row in whole if row["diameter_nm"] is not None]),
+        "milliseconds": {key: _mean([row[f"{key}_ms"] for row in images]) for key in ("read", "network", "suppression")},
+        "warnings": [{"image": row["image"], "warning": row["warning"]} for row in images if row["warning"]],
         "failures": list(failures),
     }
 
@@ -167,27 +285,44 @@ def _statistics(values: Sequence[float]) -> dict[str, float] | None:
     return {"count": len(values)} | {name: round(float(number), 3) for name, number in numbers.items()}
 
 
+def _mean(values: Sequence[float]) -> float | None:
+    return round(sum(values) / len(values), 2) if values else None
+
+
+def _candidates(path: Path) -> Detections:
+    with np.load(path) as arrays:
+        return Detections(arrays["boxes"], arrays["scores"], arrays["labels"])
+
+
 @contextmanager
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Row]], None]]:
-    """A CSV file with its header; yields what appends rows to it."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """A CSV file, new with its header or to be continued; yields what appends rows to it and hands them to the system at once."""
+    new = not path.exists() or path.stat().st_size == 0
+    with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        yield writer.writerows
+        if new:
+            writer.writeheader()
+
+        def write(rows: Sequence[Row]) -> None:
+            writer.writerows(rows)
+            file.flush()
+
+        write([])
+        yield write
 
 
-def _write_labels(path: Path, prediction: Prediction) -> None:
+def _write_labels(path: Path, prediction: Prediction, detections: Detections) -> None:
     height, width = prediction.image.shape
-    detections = prediction.detections
     boxes = detections.boxes.astype(np.float64) / (width, height, width, height)
     centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     rows = zip(detections.labels, *centres.T, *sizes.T, detections.scores, strict=True)
     path.write_text("".join(f"{label} {x:.6f} {y:.6f} {w:.6f} {h:.6f} {score:.4f}\n" for label, x, y, w, h, score in rows), encoding="utf-8")
 
 
-def _write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
+def write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Encoded here and written by Python, because cv2.imwrite fails on non-ASCII names on Windows."""
-    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
+    fast = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # three times as fast as the default, and a tenth larger
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), fast)[1].tobytes())
 
 
 def _write_json(path: Path, content: Row) -> None:

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from exolight.errors import InputError
-from exolight.inference.command_line import Command, choose_thresholds, newest_checkpoint, read_command
+from exolight.inference.command_line import Command, choose_thresholds, describe, newest_checkpoint, read_command
 from exolight.thresholds import Thresholds
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -25,14 +25,18 @@ def read(*arguments: str) -> Command:
 
 
 def test_paths_and_options_are_told_apart() -> None:
-    paths = ["EV grid 3 (donor 2)", "run=3/a.tif", "Proença, 2.png", "thresholds", "my thresholds=x.png", "${oops}", "tile=512"]
+    paths = ["EV grid 3 (donor 2)", "run=3/a.tif", "Proença, 2.png", "thresholds", "my thresholds=x.png", "${oops}", "tiles=512"]
     command = read(*paths, "thresholds=strict", "thresholds.score=0.4", "pixel_size=1.5", "output=out")
     assert command.paths == paths
     assert command.thresholds["score"] == 0.4
     assert command.thresholds["iou"] == 0.45
     assert command.pixel_size_nm == 1.5
     assert command.output == Path("out")
-    assert (command.device, command.batch_size) == ("auto", 8)
+    assert (command.device, command.backend, command.batch_size) == ("auto", "auto", 8)
+    assert (command.tile, command.augmented, command.overlays, command.truth, command.chosen) == ("auto", False, True, None, False)
+    command = read("tile=640", "tta=true", "overlays=false", "truth=truth, 2 (new)", "backend=onnx")
+    assert (command.tile, command.augmented, command.overlays, command.truth, command.backend) == (640, True, False, Path("truth, 2 (new)"), "onnx")
+    assert read("tile=none").tile is read("tile=null").tile is None
 
 
 @pytest.mark.parametrize("name", ["Proença", "EV (1)", "12_µm", "exo, 2", "run=3", "${x}", "it's", 'a"b', "a\\b", "[x]", "{y}", " edge "])
@@ -54,21 +58,17 @@ def test_checkpoint_and_output_are_verbatim(name: str) -> None:
         ("pixel_size=-1", "pixel size"),
         ("pixel_size=true", "a number"),
         ("batch_size=2.5", "whole number"),
-        ("output=occupied", "already holds files"),
-        ("output=a.ckpt", "already holds files"),
+        ("tile=big", "auto, none or a number"),
+        ("tile=1.5", "auto, none or a number"),
+        ("tile=true", "auto, none or a number"),
+        ("tta=2", "true or false"),
+        ("overlays=maybe", "true or false"),
     ],
 )
 def test_mistakes_are_one_line(argument: str, words: str) -> None:
-    Path("occupied").mkdir()
-    Path("occupied/x.txt").touch()
     with pytest.raises(InputError, match=words) as caught:
         read("a.png", argument)
     assert "\n" not in str(caught.value)
-
-
-def test_an_empty_output_folder_is_welcome() -> None:
-    Path("out").mkdir()
-    assert read("output=out").output == Path("out")
 
 
 def test_every_preset() -> None:
@@ -117,5 +117,11 @@ def test_the_newest_finished_run_is_taken() -> None:
         if name != "2026-01-03":  # still training, or died
             (folder / "metrics.json").touch()
             os.utime(folder / "metrics.json", (time, time))
-    assert newest_checkpoint() == Path("outputs/train/2026-01-01/checkpoints/best.ckpt")
+    newest = newest_checkpoint()
+    assert newest == Path("outputs/train/2026-01-01/checkpoints/best.ckpt")
+    assert read_command(["a.png"], CONF).chosen
+    said = describe(newest, {"training_pictures": 40, "data": "/grids"})
+    assert f"{newest}, trained until 20" in said
+    assert "on 40 pictures of /grids; it may not fit" in said
+    assert "does not tell" in describe(newest, {})
     assert read_command(["a.png"], CONF).checkpoint == newest_checkpoint()

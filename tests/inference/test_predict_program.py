@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -70,6 +72,69 @@ def test_a_corrupt_picture_is_listed_and_the_others_are_done(program: ModuleType
     assert program.main(["EV grid 3 (donor 2)", "checkpoint=best µ.ckpt", "output=out", "device=cpu"]) == 1
     assert "m.png" in capsys.readouterr().err
     assert pd.read_csv("out/images.csv")["error"].isna().sum() == 2
+
+
+HOSTILE = ["Proença.png", "EV (1).png", "12_µm.png", "exo, 2.png", "run=3.png", "${x}.png", "it's.png", 'a"b.png', "[x].png", "{y}.png", " edge .png", "*.png",
+           "a;b.png", "-m.png", "~x.png", "checkpoint.png", "名.png", "e\u0301.png", "%d.png", "#1.png", "@a.png"]  # fmt: skip
+
+
+def test_hostile_names(program: ModuleType, workplace: Path) -> None:
+    folder = workplace / "a=b, [c] {d} ${e}"
+    folder.mkdir()
+    data = (workplace / "EV grid 3 (donor 2)" / "exo, 2.png").read_bytes()
+    for name in HOSTILE:
+        (folder / name).write_bytes(data)
+    assert program.main([*(f"{folder.name}/{name}" for name in HOSTILE), "checkpoint=best µ.ckpt", "output=out, = [1]", "device=cpu"]) == 0
+    assert pd.read_csv("out, = [1]/images.csv")["image"].tolist() == HOSTILE
+    assert len(list(Path("out, = [1]/labels").iterdir())) == len(list(Path("out, = [1]/overlays").iterdir())) == len(HOSTILE)
+
+
+def test_scored_against_the_truth(program: ModuleType, workplace: Path) -> None:
+    images = [{"id": 1, "file_name": "exo, 2.png", "width": 120, "height": 80}]
+    objects = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 40, 40]}]
+    Path("truth, 1.json").write_text(json.dumps({"images": images, "annotations": objects, "categories": [{"id": 1, "name": "vesicle"}]}))
+    arguments = ["EV grid 3 (donor 2)", "checkpoint=best µ.ckpt", "device=cpu", "thresholds.score=0.01", "backend=torch"]
+    assert program.main([*arguments, "output=with", "truth=truth, 1.json"]) == 0
+    metrics = json.loads(Path("with/metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["format"], metrics["pictures"], metrics["pictures_without_truth"], metrics["threshold"]) == ("coco", 1, 1, 0.01)
+    assert program.main([*arguments, "output=without"]) == 0
+    assert Path("with/detections.csv").read_text() == Path("without/detections.csv").read_text()
+    assert sorted(path.name for path in Path("with").iterdir()) == sorted(["metrics.json", *(path.name for path in Path("without").iterdir())])
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
+def test_interrupted_and_started_again(workplace: Path, signal_name: str) -> None:
+    if not hasattr(signal, signal_name):
+        pytest.skip(f"no {signal_name} here")
+    many = workplace / "many"
+    many.mkdir()
+    for number in range(24):
+        pixels = np.random.default_rng(number).integers(0, 255, (900, 900)).astype(np.uint8)
+        (many / f"{number:02}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    # large pictures and small batches, so that there is a middle to interrupt
+    command = [sys.executable, str(PROGRAM), "many", "checkpoint=best µ.ckpt", "device=cpu", "backend=torch", "batch_size=2", "tile=none"]
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not any(path.read_bytes().count(b"\n") > 4 for path in workplace.glob("outputs/predict/*/images.csv")):
+        assert first.poll() is None, "it was done before it could be interrupted"
+        if time.monotonic() > deadline:
+            first.kill()
+            pytest.fail("nothing was predicted")
+        time.sleep(0.005)
+    first.send_signal(getattr(signal, signal_name))
+    assert first.wait(timeout=60) == (130 if signal_name == "SIGINT" else -9)
+    (folder,) = workplace.glob("outputs/predict/*")
+    assert not (folder / "summary.json").exists()
+
+    second = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "going on in" in second.stdout
+    assert list(workplace.glob("outputs/predict/*")) == [folder]
+    assert not (folder / "unfinished.json").exists()
+    subprocess.run([*command, "output=whole"], capture_output=True, check=True)
+    for table in ("detections.csv", "labels/07.txt", "detections.coco.json"):
+        assert (folder / table).read_text() == (workplace / "whole" / table).read_text()
+    once, whole = (pd.read_csv(path / "images.csv").drop(columns=["read_ms", "network_ms", "suppression_ms"]) for path in (folder, workplace / "whole"))
+    assert once.equals(whole)
 
 
 def test_help(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from exolight.detections import Detections
 from exolight.inference.files import find_pictures
-from exolight.inference.predictor import Failure, Prediction
+from exolight.inference.predictor import Failure, Found, Prediction
 from exolight.micrograph import Micrograph
-from exolight.reporting.prediction import IMAGE_COLUMNS, VESICLE_COLUMNS, output_stems, picture_names, write_prediction
+from exolight.reporting.prediction import IMAGE_COLUMNS, VESICLE_COLUMNS, Learned, Report, doubt, output_stems, picture_names, tell
 
 CLASSES = ["exosome", "artefact"]
 
@@ -23,7 +23,7 @@ def prediction(path: Path, boxes: list[list[float]], labels: list[int], pixel_si
     scores = np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
     detections = Detections(np.array(boxes, np.float32).reshape(-1, 4), scores, np.array(labels, np.int64))
     source = "unknown" if pixel_size_nm is None else "user"
-    return Prediction(path, Micrograph(pixels, pixel_size_nm, source, path), pixels, detections, 12.345)
+    return Prediction(path, Micrograph(pixels, pixel_size_nm, source, path), pixels, Found(detections, 0.5, 1, 12.345, 1.5), 4.0)
 
 
 @pytest.fixture
@@ -37,7 +37,10 @@ def written(tmp_path: Path) -> tuple[Path, dict]:
         yield Failure(pictures[3], f"{pictures[3]}: damaged")
 
     folder = tmp_path / "out"
-    return folder, write_prediction(results(), pictures, folder, CLASSES, {"checkpoint": "a.ckpt"})
+    report = Report(folder, pictures, CLASSES, {"checkpoint": "a.ckpt"})
+    assert report.missing == pictures
+    report.write(results())
+    return folder, report.finish()
 
 
 def test_a_row_a_vesicle(written: tuple[Path, dict]) -> None:
@@ -59,7 +62,8 @@ def test_a_row_an_image_with_zeros_and_failures(written: tuple[Path, dict]) -> N
     assert table["count"].tolist()[:3] == [3, 1, 0]
     assert np.isnan(table["count"][3])  # nobody knows, which is not zero
     assert table["error"].isna().tolist() == [True, True, True, False]
-    assert table.loc[0, ["width", "height", "pixel_size_nm", "pixel_size_source", "milliseconds"]].tolist() == [300, 200, 2.0, "user", 12.3]
+    assert table.loc[0, ["width", "height", "pixel_size_nm", "pixel_size_source", "views"]].tolist() == [300, 200, 2.0, "user", 1]
+    assert table.loc[0, ["read_ms", "network_ms", "suppression_ms"]].tolist() == [4.0, 12.3, 1.5]
 
 
 def test_coco(written: tuple[Path, dict]) -> None:
@@ -78,7 +82,8 @@ def test_labels_and_overlays_do_not_overwrite_each_other(written: tuple[Path, di
     np.testing.assert_allclose(rows[1], [1, 120 / 300, 95 / 200, 40 / 300, 90 / 200, 0.7], atol=1e-5)
     overlay = cv2.imread(str(written[0] / "overlays" / "grid 1__a.tif.png"))
     assert overlay.shape == (200, 300, 3)
-    assert (overlay != 90).any()
+    assert (overlay[:140] != 90).any()
+    assert (overlay[150:, 180:] == 245).sum() > 100  # the scale bar
     assert (cv2.imread(str(written[0] / "overlays" / "empty.png")) == 90).all()
 
 
@@ -101,7 +106,9 @@ def test_a_prediction_is_not_predicted_again(written: tuple[Path, dict]) -> None
 
 def test_nothing_found_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    summary = write_prediction([prediction(path, [], [])], [path], tmp_path / "out", CLASSES, {})
+    report = Report(tmp_path / "out", [path], CLASSES, {})
+    report.write([prediction(path, [], [])])
+    summary = report.finish()
     assert summary["diameter_px"] is None
     assert len(pd.read_csv(tmp_path / "out" / "detections.csv")) == 0
 
@@ -113,3 +120,55 @@ def test_names() -> None:
     assert output_stems(["a.png", "a.tif", "b.png"]) == ["a.png", "a.tif", "b"]
     stems = output_stems(["A.png", "a.png", "x/a.png", "x__a.png.png", "A.png.tif"])
     assert len({stem.casefold() for stem in stems}) == 5
+
+
+def test_what_was_interrupted_goes_on(tmp_path: Path) -> None:
+    pictures = [tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png")]
+    folder = tmp_path / "out"
+
+    def interrupted() -> Iterator[Prediction | Failure]:
+        yield prediction(pictures[0], [[10, 20, 50, 60]], [0])
+        yield Failure(pictures[1], "b.png: not now")
+        yield prediction(pictures[2], [[10, 20, 60, 60]], [0])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Report(folder, pictures, CLASSES, {}).write(interrupted())
+    # Killed while it wrote: vesicles of a picture that is not done, and half a row in each table.
+    with (folder / "detections.csv").open("a", newline="") as file:
+        file.write("d.png,1,2,3,4,0.9,exosome,2.0,,False\r\nd.png,5,6")
+    with (folder / "images.csv").open("a", newline="") as file:
+        file.write("d.png,300,20")
+    report = Report(folder, pictures, CLASSES, {})
+    assert report.missing == [pictures[1], pictures[3]]
+    report.write(prediction(path, [[10, 20, 50, 60]], [0]) for path in report.missing)
+    assert report.finish()["vesicles"] == 4
+    assert pd.read_csv(folder / "detections.csv")["image"].value_counts().to_dict() == {"a.png": 1, "b.png": 1, "c.png": 1, "d.png": 1}
+    assert sorted(pd.read_csv(folder / "images.csv")["image"]) == ["a.png", "b.png", "c.png", "d.png"]
+    assert pd.read_csv(folder / "images.csv")["error"].isna().all()
+
+
+def test_pictures_unlike_the_training_are_pointed_out(tmp_path: Path) -> None:
+    one = prediction(tmp_path / "a.png", [[0, 0, 40, 40], [50, 50, 90, 90]], [0, 0], pixel_size_nm=2.0)  # 20 px in the network's input
+    for learned, words in (
+        (Learned(), None),
+        (Learned([10, 30], [1.0, 2.0]), None),
+        (Learned([10, 30], [1.0, 1.5]), "pixel size outside the training's 1 to 1.5 nm"),
+        (Learned([10, 30], [1.0, 1.5], pixel_size_nm=1.2), None),  # rescaled: any will do
+        (Learned([25, 30]), "objects smaller than those of the training (25 to 30 px"),
+        (Learned([5, 15]), "objects larger"),
+    ):
+        said = doubt(one, one.detections, learned)
+        assert said is None if words is None else said is not None and said.startswith(words)
+    unknown = prediction(tmp_path / "a.png", [], [])
+    assert str(doubt(unknown, unknown.detections, Learned(pixel_size_nm=1.5))).startswith("pixel size unknown")
+
+
+def test_what_the_terminal_says(written: tuple[Path, dict]) -> None:
+    said = tell(written[1] | {"warnings": [{"image": "a", "warning": "odd"}, {"image": "b", "warning": "odd"}]}, written[0])
+    assert said.startswith("4 found in 3 pictures")
+    assert "median 100.0 nm" in said
+    assert "4 ms read, 12 ms network, 2 ms suppression" in said
+    assert "warning: 2 of 3 pictures: odd" in said
+    in_pixels = tell(written[1] | {"diameter_nm": None}, written[0])
+    assert "px (the files do not say how many nm a pixel is: give pixel_size=)" in in_pixels

@@ -1,0 +1,75 @@
+"""Which folder a prediction writes into, and that nobody else writes there."""
+
+from pathlib import Path
+
+import pytest
+
+from exolight.errors import InputError
+from exolight.reporting.unfinished import STATE, claimed, finish, read_table
+
+PICTURES = [Path("a.png"), Path("b.png")]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_same_command_goes_on_in_its_folder() -> None:
+    with claimed(None, {"checkpoint": "x"}, PICTURES) as (first, done):
+        assert done == 0
+        (first / "images.csv").write_text("image,error\r\na.png,\r\nb.png,broken\r\nc.p")
+    with claimed(None, {"checkpoint": "x"}, PICTURES) as (folder, done):
+        assert (folder, done) == (first, 1)
+        assert [row["image"] for row in read_table(folder / "images.csv")] == ["a.png"]
+    with claimed(None, {"checkpoint": "y"}, PICTURES) as (folder, done):
+        assert folder != first
+    with claimed(None, {"checkpoint": "x"}, PICTURES[:1]) as (folder, done):
+        assert folder != first
+    finish(first)
+    with claimed(None, {"checkpoint": "x"}, PICTURES) as (folder, done):
+        assert folder != first
+        assert done == 0
+
+
+def test_a_folder_of_ones_own() -> None:
+    out = Path("out µ")
+    with claimed(out, {}, PICTURES) as (folder, _):
+        assert folder == out
+    with claimed(out, {}, PICTURES) as (folder, _):
+        assert folder == out
+    for settings, pictures, words in (({"a": 1}, PICTURES, "other settings"), ({}, PICTURES[:1], "other pictures")):
+        with pytest.raises(InputError, match=words), claimed(out, settings, pictures):
+            pass
+    finish(out)
+    (out / "summary.json").touch()
+    with pytest.raises(InputError, match="already holds files"), claimed(out, {}, PICTURES):
+        pass
+    Path("file").touch()
+    with pytest.raises(InputError, match="already holds files"), claimed(Path("file"), {}, PICTURES):
+        pass
+    Path("empty").mkdir()
+    with claimed(Path("empty"), {}, PICTURES) as (folder, _):
+        assert folder == Path("empty")
+
+
+def test_two_at_once_do_not_meet() -> None:
+    with claimed(None, {}, PICTURES) as (first, _):
+        with claimed(None, {}, PICTURES) as (second, _):
+            assert first != second
+        with pytest.raises(InputError, match="another prediction is writing"), claimed(first, {}, PICTURES):
+            pass
+
+
+def test_a_damaged_state_is_not_continued() -> None:
+    Path("out").mkdir()
+    Path("out", STATE).write_text('{"settings": ')
+    with pytest.raises(InputError, match="already holds files"), claimed(Path("out"), {}, PICTURES):
+        pass
+
+
+def test_a_table_cut_in_the_middle_of_a_letter(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    assert read_table(table) == []
+    table.write_bytes('image,count\r\n"a, 1.png",3\r\n"µ'.encode()[:-1])
+    assert read_table(table) == [{"image": "a, 1.png", "count": "3"}]
