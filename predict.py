@@ -1,7 +1,7 @@
 """Find, count and size exosomes in pictures.
 
     python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [pixel_size=NM_PER_PIXEL] [truth=ANNOTATION]
-                      [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER] [device=auto|cpu|cuda] [backend=auto|torch|onnx|openvino] [batch_size=8]
+                      [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER] [device=auto|cpu|cuda] [backend=auto|torch|onnx|openvino] [batch_size=1]
 
 PICTURES are files, folders or patterns, taken verbatim whatever their characters. Without checkpoint= the newest finished training run is used.
 Interrupted, the same command goes on where it stopped. Ends with 0 when all went well, 1 when some pictures could not be read, 2 when it could not start.
@@ -40,10 +40,11 @@ def main(arguments: list[str]) -> int:
     print(f"{len(pictures)} pictures, {command.checkpoint} on {predictor.device} ({predictor.network.name}), score threshold {thresholds.score:g} ({source})")
 
     settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
+    machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size}
     with claimed(command.output, settings, pictures) as (folder, done):
         if done:
             print(f"going on in {folder}, where {done} of {len(pictures)} pictures are done")
-        report = Report(folder, pictures, class_names, settings, thresholds.score, command.overlays, learned, truth)
+        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, learned, truth)
         predictions = predictor.predict_files(report.missing, command.pixel_size_nm)
         report.write(tqdm(predictions, total=len(pictures), initial=done, unit="picture", disable=None))
         summary = report.finish()

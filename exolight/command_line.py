@@ -45,12 +45,20 @@ def unquoted(value: str) -> str | None:
 
 
 def resumed_folder(arguments: Sequence[str]) -> list[str]:
-    """A resumed run goes on in its own folder, unless one is given: ``resume=RUN/checkpoints/last.ckpt`` adds ``hydra.run.dir=RUN``."""
+    """A resumed run goes on in its own folder, unless one is given: ``resume=RUN/checkpoints/last.ckpt`` adds ``hydra.run.dir=RUN``.
+
+    Raises:
+        InputError: there is no such checkpoint. Said here, because the run's folder would be made before anybody opens it.
+    """
     values = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     resume = values.get("resume", "null")
-    if resume in ("", "null") or "hydra.run.dir" in values:
+    if resume in ("", "null"):
         return list(arguments)
     path = Path(unquoted(resume) or resume)
+    if not path.is_file():
+        raise InputError(f"resume={path}: no such file; give a run's checkpoints/last.ckpt")
+    if "hydra.run.dir" in values:
+        return list(arguments)
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     return [*arguments, f"hydra.run.dir={folder}"]
 

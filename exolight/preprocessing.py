@@ -1,6 +1,6 @@
 """From pixels as recorded to the network's input and back: normalise, one rescale, pad. The same for training and prediction; numpy and OpenCV only."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -52,13 +52,13 @@ def grey_range(pixels: NDArray[np.generic]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def grain(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def grain(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """(H, W), 255 where a picture of at least 2 x 2 px is nowhere flat around, else 0; see ``grey_range``. In OpenCV, because large fields go through here."""
     differs = np.zeros(pixels.shape, dtype=np.uint8)
-    differs[:, :-1] = cv2.compare(pixels[:, :-1], pixels[:, 1:], cv2.CMP_NE)  # type: ignore[call-overload]
-    differs[:-1] |= cv2.compare(pixels[:-1], pixels[1:], cv2.CMP_NE)  # type: ignore[call-overload]
-    mostly = cv2.compare(cv2.blur(differs, (5, 5), borderType=cv2.BORDER_REFLECT), 0.6 * 255, cv2.CMP_GT)  # type: ignore[call-overload]
-    return np.asarray(cv2.bitwise_and(differs, mostly), dtype=np.uint8).reshape(pixels.shape)
+    differs[:, :-1] = cv2.compare(pixels[:, :-1], pixels[:, 1:], cv2.CMP_NE).reshape(pixels.shape[0], -1)
+    differs[:-1] |= cv2.compare(pixels[:-1], pixels[1:], cv2.CMP_NE).astype(np.uint8, copy=False).reshape(-1, pixels.shape[1])
+    mostly = (cv2.blur(differs, (5, 5), borderType=cv2.BORDER_REFLECT) > 0.6 * 255).astype(np.uint8)
+    return differs * mostly.reshape(pixels.shape)
 
 
 def normalise(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:

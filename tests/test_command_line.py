@@ -65,19 +65,28 @@ def test_unquoted(value: str, text: str | None) -> None:
     ("resume", "folder"),
     [
         ("outputs/train/a/checkpoints/last.ckpt", "outputs/train/a"),
-        ("/x/EV (1)/checkpoints/last.ckpt", "/x/EV (1)"),
-        ("'/x/EV (1)/checkpoints/last.ckpt'", "/x/EV (1)"),
+        ("x/EV (1)/checkpoints/last.ckpt", "x/EV (1)"),
+        ("'x/EV (1)/checkpoints/last.ckpt'", "x/EV (1)"),
         ("kept/last.ckpt", "kept"),
         ("last.ckpt", "."),
-        ("/x/a=b/checkpoints/last.ckpt", "/x/a=b"),
+        ("x/a=b/checkpoints/last.ckpt", "x/a=b"),
     ],
 )
-def test_a_resumed_run_goes_on_in_its_folder(resume: str, folder: str) -> None:
+def test_a_resumed_run_goes_on_in_its_folder(resume: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        resumed_folder([f"resume={resume}"])
+    file = Path(resume.strip("'"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
     assert resumed_folder(["model=s", f"resume={resume}"]) == ["model=s", f"resume={resume}", f"hydra.run.dir={folder}"]
 
 
 @pytest.mark.parametrize("arguments", [["model=s"], ["resume=null"], ["resume="], ["resume=a/last.ckpt", "hydra.run.dir=b"]])
-def test_other_runs_get_none(arguments: list[str]) -> None:
+def test_other_runs_get_none(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    Path("a/last.ckpt").touch()
     assert resumed_folder(arguments) == arguments
 
 

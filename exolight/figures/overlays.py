@@ -1,22 +1,16 @@
-"""Boxes on pictures: one picture as an array, many as a contact sheet."""
+"""Boxes on one picture, as an array. OpenCV only: prediction starts without matplotlib."""
 
 import math
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-
-from exolight.figures.style import WIDTH_INCH, new_figure, say, shorten, tidy
 
 MOST_TEXTS = 60  # more boxes than these get no text
 PLAIN_COLOUR = (64, 224, 255)  # RGB, a cyan that no score has: for boxes without one (the truth)
-_SHEET_DPI = 250  # a contact sheet is looked at enlarged
 # Score 0..1 -> RGB: plasma from its violet to its yellow. Even in lightness like viridis, but viridis' greens and blues sink into a grey picture.
-_SCORE_COLOURS = cv2.applyColorMap(np.linspace(70, 255, 256).astype(np.uint8)[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1]
+SCORE_COLOURS = cv2.applyColorMap(np.linspace(70, 255, 256).astype(np.uint8)[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1]
 
 
 def draw_boxes(
@@ -62,10 +56,11 @@ def draw_boxes(
     return canvas
 
 
-def draw_scale_bar(canvas: NDArray[np.uint8], pixel_size_nm: float | None) -> NDArray[np.uint8]:
-    """An (H, W, 3) RGB picture with a scale bar on a dark strip in its lower right corner, in place, and returned; as it is where nobody knows its scale.
+def draw_scale_bar(canvas: NDArray[np.uint8], pixel_size_nm: float | None, boxes_xyxy: ArrayLike = ()) -> NDArray[np.uint8]:
+    """An (H, W, 3) RGB picture with a scale bar on a dark strip in a corner, in place, and returned; as it is where nobody knows its scale.
 
-    The bar is the longest of 1, 2, 5, 10, ... nm that takes at most a quarter of the width; ``pixel_size_nm`` are those of the canvas.
+    The bar is the longest of 1, 2, 5, 10, ... nm that takes at most a quarter of the width; ``pixel_size_nm`` are those of the canvas. Of the corners it takes
+    the one that hides the fewest of the boxes (N, 4) px, the lower right one where it has the choice.
     """
     height, width = canvas.shape[:2]
     if pixel_size_nm is None or min(height, width) < 64:
@@ -76,62 +71,23 @@ def draw_scale_bar(canvas: NDArray[np.uint8], pixel_size_nm: float | None) -> ND
     length = round(length_nm / pixel_size_nm)
     size = float(np.clip(min(height, width) / 1000, 0.35, 4.0))
     words = f"{length_nm:g} nm" if length_nm < 1000 else f"{length_nm / 1000:g} um"  # OpenCV's letters have no micro sign
-    (w, h), base = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, max(1, round(size)))
+    pen = max(1, round(size))
+    (w, h), base = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, pen)
     gap, thick = max(3, h // 2), max(2, h // 4)
     strip_w, strip_h = max(w, length) + 2 * gap, h + base + thick + 2 * gap
-    strip = canvas[height - strip_h :, width - strip_w :]
+    corners = [(x, y) for y in (height - strip_h, 0) for x in (width - strip_w, 0)]
+    boxes = np.asarray(boxes_xyxy, float).reshape(-1, 4).tolist()
+    left, top = min(corners, key=lambda corner: sum(_meet((*corner, corner[0] + strip_w, corner[1] + strip_h), tuple(box)) for box in boxes))
+    strip = canvas[top : top + strip_h, left : left + strip_w]
     strip[:] = (strip * 0.35).astype(np.uint8)
-    middle, bottom = width - strip_w // 2, height - gap
-    cv2.putText(
-        canvas, words, (middle - w // 2, bottom - thick - base), cv2.FONT_HERSHEY_SIMPLEX, size, (245, 245, 245), max(1, round(size)), cv2.LINE_AA
-    )  # fmt: skip
-    left = middle - length // 2
-    canvas[bottom - thick : bottom, left : left + length] = 245
+    bottom, middle = top + strip_h - gap, left + strip_w // 2
+    cv2.putText(canvas, words, (middle - w // 2, bottom - thick - base), cv2.FONT_HERSHEY_SIMPLEX, size, (245, 245, 245), pen, cv2.LINE_AA)
+    canvas[bottom - thick : bottom, middle - length // 2 : middle - length // 2 + length] = 245
     return canvas
 
 
-def mosaic_figure(
-    images: Sequence[NDArray[np.uint8]],
-    boxes: Sequence[ArrayLike],
-    scores: Sequence[ArrayLike] | None = None,
-    names: Sequence[str] | None = None,
-    columns: int = 4,
-) -> Figure:
-    """A contact sheet: pictures with their boxes, coloured by score where there are scores, with their names and numbers of boxes.
-
-    Args:
-        images: (H, W) or (H, W, 3) uint8, of any sizes.
-        boxes: one (N, 4) xyxy px a picture. scores: one (N,) a picture.
-    """
-    if not len(images):
-        figure = new_figure(1.2)
-        axes = figure.subplots()
-        tidy(axes)
-        say(axes, "no pictures")
-        return figure
-    columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    cell = WIDTH_INCH / columns
-    figure = new_figure(rows * (cell * _row_aspect(images) + 0.17) + (0.45 if scores is not None else 0.0), dpi=_SHEET_DPI)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for k, axes in enumerate(grid):
-        axes.set_axis_off()
-        if k >= len(images):
-            continue
-        small, scale = _shrink(images[k], round(cell * _SHEET_DPI))
-        found = np.asarray(boxes[k], float).reshape(-1, 4)
-        axes.imshow(draw_boxes(small, found * scale, None if scores is None else scores[k], text=False, thickness=2), interpolation="antialiased")
-        name = "" if names is None else shorten(names[k], max(round(140 / columns) - 6, 6)) + "  "
-        axes.set_title(f"{name}({len(found)})", fontsize=6, pad=2)
-    if scores is not None:
-        bar = figure.colorbar(ScalarMappable(cmap=ListedColormap(_SCORE_COLOURS / 255)), ax=list(grid), location="bottom", aspect=60, shrink=0.5, pad=0.01)
-        bar.set_label("score", fontsize=6, labelpad=1)
-        bar.ax.tick_params(labelsize=6)
-    return figure
-
-
 def _score_colour(score: float) -> tuple[int, int, int]:
-    red, green, blue = _SCORE_COLOURS[int(np.clip(np.nan_to_num(score), 0, 1) * 255)]
+    red, green, blue = SCORE_COLOURS[int(np.clip(np.nan_to_num(score), 0, 1) * 255)]
     return int(red), int(green), int(blue)
 
 
@@ -162,18 +118,5 @@ def _write(canvas: NDArray[np.uint8], boxes: NDArray[np.float64], words: list[st
             break
 
 
-def _meet(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _row_aspect(images: Sequence[NDArray[np.uint8]]) -> float:
-    """Height over width to reserve for a row: that of the tallest picture, within reason."""
-    return float(np.clip(max(image.shape[0] / image.shape[1] for image in images), 0.4, 1.6))
-
-
-def _shrink(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A picture of at most ``side`` px and the factors (4,) for its boxes: lines are drawn after shrinking, or they would fade."""
-    factor = side / max(image.shape[:2])
-    height, width = (max(1, round(s * factor)) for s in image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
-    return np.asarray(small, np.uint8), np.array((width / image.shape[1], height / image.shape[0]) * 2)

@@ -52,7 +52,7 @@ class Command(NamedTuple):
     output: Path | None
     device: str
     backend: str
-    batch_size: int
+    batch_size: int | None
 
 
     def settings(self) -> dict[str, Any]:
@@ -92,8 +92,10 @@ def read_command(arguments: Sequence[str], conf: Path) -> Command:
     if settings["pixel_size"] is not None:
         _check_type("pixel_size", settings["pixel_size"], float)
         check_pixel_size(settings["pixel_size"], f"pixel_size={settings['pixel_size']}")
-    for key, kind in (("batch_size", int), ("tta", bool), ("overlays", bool)):
-        _check_type(key, settings[key], kind)
+    if settings["batch_size"] is not None:
+        _check_type("batch_size", settings["batch_size"], int)
+    for key in ("tta", "overlays"):
+        _check_type(key, settings[key], bool)
     tile = None if settings["tile"] in (None, "none", False) else settings["tile"]
     if tile not in (None, "auto") and type(tile) is not int:
         raise InputError(f"tile={tile}: auto, none or a number of px is needed, such as tile=640")

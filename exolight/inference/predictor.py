@@ -38,6 +38,7 @@ FITS = 2.0
 FEWEST, CLOSER = 3, 1.5
 # Pixels of pictures read ahead and held at once; a larger picture comes alone.
 PIXELS_AT_ONCE = 2**24
+READ_AHEAD = 4  # pictures, or a batch where that is more
 
 
 class Found(NamedTuple):
@@ -103,7 +104,7 @@ class Predictor:
         thresholds: which candidate boxes are kept.
         image_size: side of the network's square input in px.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one there is.
-        batch_size: inputs of the network at once.
+        batch_size: inputs of the network at once; None: 1 on a CPU, where more are no faster, else 8.
         pixel_size_nm: nm per pixel that pictures are rescaled to, where the detector was trained so; pictures that do not know theirs are scaled to fit.
         object_size_px: from the smallest to the largest object the detector learned, in px of its input, where known.
         tile: None: a picture is one input of the network. A number of px: one that is larger, at the scale of ``pixel_size_nm`` or else as recorded, is
@@ -124,7 +125,7 @@ class Predictor:
         thresholds: Thresholds,
         image_size: int,
         device: str = "cpu",
-        batch_size: int = 8,
+        batch_size: int | None = None,
         pixel_size_nm: float | None = None,
         object_size_px: Sequence[float] | None = None,
         tile: int | Literal["auto"] | None = None,
@@ -133,7 +134,7 @@ class Predictor:
         backend: str = "torch",
         checkpoint: Path | None = None,
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size={batch_size}: at least 1 is needed")
         if isinstance(tile, int) and tile < 64:
             raise InputError(f"tile={tile}: at least 64 px are needed, such as tile={image_size}; tile=none for no tiles")
@@ -141,7 +142,7 @@ class Predictor:
         self.network = choose_network(backend, detector, self.device, checkpoint)
         self.thresholds = thresholds
         self.image_size = image_size
-        self.batch_size = batch_size
+        self.batch_size = batch_size or (1 if self.device.type == "cpu" else 8)
         self.pixel_size_nm = pixel_size_nm
         self.object_size_px = object_size_px
         self.tile = tile
@@ -154,7 +155,7 @@ class Predictor:
         path: str | Path,
         thresholds: Thresholds | None = None,
         device: str = "cpu",
-        batch_size: int = 8,
+        batch_size: int | None = None,
         tile: int | Literal["auto"] | None = "auto",
         augmented: bool = False,
         backend: str = "torch",
@@ -197,7 +198,7 @@ class Predictor:
     def predict_files(self, paths: Iterable[Path], pixel_size_nm: float | None = None) -> Iterator[Prediction | Failure]:
         """As ``predict``, from files, in order; what cannot be read or predicted is a ``Failure`` and the others go on. Files are read ahead in a thread."""
         batch: list[Prediction | Failure] = []
-        for one in ahead(lambda path: _read(path, pixel_size_nm), paths, self.batch_size):
+        for one in ahead(lambda path: _read(path, pixel_size_nm), paths, max(self.batch_size, READ_AHEAD)):
             batch.append(one)
             if len(batch) == self.batch_size or sum(_pixels(waiting) for waiting in batch) >= PIXELS_AT_ONCE:
                 yield from self._complete(batch)

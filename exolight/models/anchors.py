@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 
 # Width, height in px per stride: YOLOv5's published anchors (P2 and P6: of its four-level models).
 DEFAULT_ANCHORS: dict[int, list[list[float]]] = {
@@ -43,6 +42,8 @@ def fit_anchors(sizes: NDArray[np.floating], anchors: torch.Tensor, minimum: int
     Each object belongs to the level whose anchors it resembles most, so tiny shapes never land on a coarse grid; the shapes of a level are the k-means of the
     logarithms of its objects' widths and heights, begun at quantiles of area and ordered by it. A level with fewer than ``minimum`` objects keeps its anchors.
     """
+    from scipy.cluster.vq import kmeans2  # here: a quarter of a second that prediction does not need
+
     logs = np.log(np.clip(sizes.astype(np.float64), 1, None))
     start = np.log(anchors.detach().cpu().double().numpy())
     distance = ((logs[:, None, None, :] - start[None]) ** 2).sum(axis=3).min(axis=2)

@@ -1,17 +1,24 @@
 """Any timm ``features_only`` network as a backbone, by name; and a narrow CSPDarknet that timm lacks."""
 
 import difflib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import timm
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models.cspnet import CspModelCfg, CspNet, CspStagesCfg, CspStemCfg
 from torch import Tensor, nn
 
 from exolight.errors import InputError
+
+# timm loads wandb wherever it is installed, for trainings of its own: 0.4 s of every prediction's start.
+_loaded = sys.modules.setdefault("wandb", None)  # type: ignore[arg-type]
+import timm  # noqa: E402
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model  # noqa: E402
+from timm.models.cspnet import CspModelCfg, CspNet, CspStagesCfg, CspStemCfg  # noqa: E402
+
+if _loaded is None:
+    del sys.modules["wandb"]
 
 NARROW_DARKNET = CspModelCfg(
     stem=CspStemCfg(out_chs=16, kernel_size=6, stride=2, padding=2, pool=""),

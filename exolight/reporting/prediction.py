@@ -31,7 +31,7 @@ NUMBERS = {"x1", "y1", "x2", "y2", "score", "diameter_px", "diameter_nm", "pixel
 WHOLE_NUMBERS = {"width", "height", "count", "views"}
 BORDER_PX = 1.0  # a box this near to the picture's edge belongs to a vesicle that may be cut by it
 CANDIDATES = ".candidates"  # folder of the weak detections that scoring needs, until it is done
-TOLERANCE = 1.25  # a pixel size this many times beyond the learned ones is pointed out
+TOLERANCE = 1.25  # pixel and object sizes this many times beyond the learned ones are pointed out
 WRITTEN_BEHIND = 4  # pictures whose files may still be on their way to the disk
 
 Row = dict[str, Any]
@@ -145,7 +145,7 @@ class Report:
         _write_labels(self.folder / "labels" / f"{stem}.txt", prediction, shown)
         if self.overlays:
             canvas = draw_boxes(prediction.image, shown.boxes, scores=shown.scores)
-            write_png(self.folder / "overlays" / f"{stem}.png", draw_scale_bar(canvas, prediction.micrograph.pixel_size_nm))
+            write_png(self.folder / "overlays" / f"{stem}.png", draw_scale_bar(canvas, prediction.micrograph.pixel_size_nm, shown.boxes))
 
 
 def tell(summary: Row, folder: Path) -> str:
@@ -226,7 +226,7 @@ def doubt(prediction: Prediction, shown: Detections, learned: Learned) -> str | 
         return f"pixel size outside the training's {range_nm[0]:g} to {range_nm[1]:g} nm"
     if sizes and len(shown):
         median = float(np.median(shown.diameters_px)) * prediction.found.scale
-        if not sizes[0] <= median <= sizes[1]:
+        if not sizes[0] / TOLERANCE <= median <= sizes[1] * TOLERANCE:
             how = "smaller" if median < sizes[0] else "larger"
             return f"objects {how} than those of the training ({sizes[0]:.0f} to {sizes[1]:.0f} px of the network's input)"
     return None

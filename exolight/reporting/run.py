@@ -25,7 +25,7 @@ from exolight.evaluation.curves import best_f1, confidence_curves
 from exolight.evaluation.records import ImageResult
 from exolight.figures.curves import confidence_curve_figure, precision_recall_figure
 from exolight.figures.labels import labels_figure
-from exolight.figures.overlays import mosaic_figure
+from exolight.figures.sheets import mosaic_figure
 from exolight.figures.style import save
 from exolight.figures.training import results_figure
 from exolight.models.detector import Detector

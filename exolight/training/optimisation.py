@@ -67,6 +67,10 @@ class WarmupSchedule(LRScheduler):
         self.momenta = [group.get("momentum", group.get("betas", (0.0,))[0]) for group in optimizer.param_groups]
         super().__init__(optimizer)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Where the schedule stands; its length and shape are those it was built with, so that a run resumed with more epochs declines over all of them."""
+        super().load_state_dict({key: value for key, value in state_dict.items() if key not in ("total_steps", "warmup_steps", "shape", "final_fraction")})
+
     def decline(self, step: int) -> float:
         """The share of the learning rate at ``step``, warm-up aside."""
         progress = min(step / self.total_steps, 1.0)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from exolight.figures.curves import confidence_curve_figure, precision_recall_figure
 from exolight.figures.labels import labels_figure
-from exolight.figures.overlays import PLAIN_COLOUR, draw_boxes, mosaic_figure
+from exolight.figures.overlays import PLAIN_COLOUR, draw_boxes, draw_scale_bar
+from exolight.figures.sheets import mosaic_figure
 from exolight.figures.style import save, shorten
 from exolight.figures.training import results_figure
 
@@ -147,3 +148,32 @@ def test_shorten() -> None:
     assert shorten("short", 10) == "short"
     assert len(shorten("x" * 50, 20)) == 20
     assert shorten("folder/picture_12.tif", 12).endswith("12.tif")
+
+
+@pytest.mark.parametrize(("hw", "pixel_size", "length_nm"), [((512, 512), 1, 100), ((300, 400), 0.5, 50), ((3072, 3072), 0.624, 200), ((200, 900), 7, 1000)])
+def test_the_scale_bar_has_the_length_it_says(hw: tuple[int, int], pixel_size: float, length_nm: float) -> None:
+    canvas = draw_scale_bar(np.full((*hw, 3), 100, np.uint8), pixel_size)
+    rows = (canvas == 245).all(axis=2)
+    bar = rows.sum(axis=1).argmax()
+    assert rows[bar].sum() == round(length_nm / pixel_size)  # letters are never as long
+    assert bar > hw[0] * 0.8
+    assert np.flatnonzero(rows[bar])[0] > hw[1] / 2
+    assert (canvas[: hw[0] // 2] == 100).all()
+
+
+def test_the_scale_bar_makes_room_for_boxes() -> None:
+    def corner(boxes: list[list[float]]) -> tuple[bool, bool]:
+        y, x = np.argwhere((draw_scale_bar(np.full((400, 400, 3), 100, np.uint8), 1.0, boxes) == 245).all(axis=2)).mean(axis=0)
+        return bool(y > 200), bool(x > 200)
+
+    right, left, above = [350.0, 350, 390, 390], [10.0, 350, 60, 390], [350.0, 10, 390, 60]
+    assert corner([]) == (True, True)
+    assert corner([right]) == (True, False)
+    assert corner([right, left]) == (False, True)
+    assert corner([right, left, above]) == (False, False)
+    assert corner([right, left, above, [10, 10, 60, 60]]) == (True, True)
+
+
+def test_no_scale_bar_without_a_scale() -> None:
+    for hw, pixel_size in (((400, 400), None), ((40, 400), 1.0)):
+        assert (draw_scale_bar(np.full((*hw, 3), 100, np.uint8), pixel_size) == 100).all()

@@ -32,7 +32,8 @@ def test_paths_and_options_are_told_apart() -> None:
     assert command.thresholds["iou"] == 0.45
     assert command.pixel_size_nm == 1.5
     assert command.output == Path("out")
-    assert (command.device, command.backend, command.batch_size) == ("auto", "auto", 8)
+    assert (command.device, command.backend, command.batch_size) == ("auto", "auto", None)
+    assert read("batch_size=3").batch_size == 3
     assert (command.tile, command.augmented, command.overlays, command.truth, command.chosen) == ("auto", False, True, None, False)
     command = read("tile=640", "tta=true", "overlays=false", "truth=truth, 2 (new)", "backend=onnx")
     assert (command.tile, command.augmented, command.overlays, command.truth, command.backend) == (640, True, False, Path("truth, 2 (new)"), "onnx")

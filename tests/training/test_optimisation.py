@@ -159,6 +159,18 @@ def test_state_comes_back(at: int) -> None:
     assert other.param_groups[0]["momentum"] == optimizer.param_groups[0]["momentum"]
 
 
+def test_a_run_resumed_with_more_epochs_declines_over_all_of_them() -> None:
+    optimizer = sgd()
+    schedule = WarmupSchedule(optimizer, total_steps=10, steps_per_epoch=2, warmup_epochs=0)
+    walk(optimizer, schedule, 10)
+    longer = sgd()
+    longer.load_state_dict(optimizer.state_dict())
+    restored = WarmupSchedule(longer, total_steps=20, steps_per_epoch=2, warmup_epochs=0)
+    restored.load_state_dict(schedule.state_dict())
+    walk(longer, restored, 5)
+    assert longer.param_groups[0]["lr"] == pytest.approx(0.1 * (1 - 0.99 * 15 / 20))
+
+
 def test_an_unknown_shape_is_refused() -> None:
     with pytest.raises(InputError, match="stairs"):
         WarmupSchedule(sgd(), total_steps=10, steps_per_epoch=1, shape="stairs")  # type: ignore[arg-type]
