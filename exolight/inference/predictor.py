@@ -38,6 +38,7 @@ FITS = 2.0
 FEWEST, CLOSER = 3, 1.5
 # Pixels of pictures read ahead and held at once; a larger picture comes alone.
 PIXELS_AT_ONCE = 2**24
+LEAST_SAID = 0.02  # scores below it count as 0 in the mean of several looks
 READ_AHEAD = 4  # pictures, or a batch where that is more
 
 
@@ -110,7 +111,7 @@ class Predictor:
         tile: None: a picture is one input of the network. A number of px: one that is larger, at the scale of ``pixel_size_nm`` or else as recorded, is
             cut into overlapping tiles of that side. "auto": one much larger than ``image_size`` is cut into tiles of ``image_size``, at the scale of
             ``pixel_size_nm``, or else at that at which what a first look at the whole finds has the size of the objects learned.
-        augmented: test-time augmentation: flips and other scales, at six times the price.
+        augmented: test-time augmentation: the mean of six looks, flipped and at other scales.
         floor: report boxes down to this score, under that of ``thresholds``, for scoring; those above are the same with or without.
         backend: see ``exolight.inference.runtimes.choose_network``.
         checkpoint: the file the detector is from; converted networks are looked for beside it.
@@ -148,6 +149,8 @@ class Predictor:
         self.tile = tile
         self.augmented = augmented
         self.floor = thresholds.score if floor is None else min(floor, thresholds.score)
+        # Where views are averaged, one of them may well say less than the threshold; how much less must not depend on whether weak boxes are reported.
+        self.view_floor = min(LEAST_SAID, thresholds.score / 4) if augmented else self.floor
 
     @classmethod
     def from_checkpoint(
@@ -300,7 +303,7 @@ class Run:
         began = time.perf_counter()
         boxes, scores = self.predictor.network(np.stack([view.field for _, view in self.waiting])[:, None])
         between = time.perf_counter()
-        kept = suppress(boxes, scores, replace(self.predictor.thresholds, score=self.predictor.floor))
+        kept = suppress(boxes, scores, replace(self.predictor.thresholds, score=self.predictor.view_floor))
         for (picture, view), one in zip(self.waiting, kept, strict=True):
             self.parts[picture].append(in_picture(Detections(*(tensor.cpu().numpy() for tensor in one)), view))
         ended = time.perf_counter()
@@ -313,7 +316,7 @@ class Run:
     def result(self, picture: int, hw: tuple[int, ...]) -> Found:
         """All that was found in a picture of ``hw``."""
         began = time.perf_counter()
-        detections = together(self.parts[picture], self.predictor.thresholds, (hw[0], hw[1]))
+        detections = together(self.parts[picture], self.predictor.thresholds, (hw[0], hw[1]), self.predictor.augmented).above(self.predictor.floor)
         suppression_ms = self.suppression_ms[picture] + 1000 * (time.perf_counter() - began)
         return Found(detections, max(part.scale for part in self.parts[picture]), int(self.views[picture]), self.network_ms[picture], suppression_ms)
 

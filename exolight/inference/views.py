@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torchvision.ops import box_iou
 
 from exolight.detections import Detections
 from exolight.models.suppression import MAX_CANDIDATES, merge
@@ -121,12 +123,12 @@ def large_ones(part: Part, side: float) -> Part:
     return part._replace(found=part.found.filter(sides >= side), coarse=True)
 
 
-def together(parts: Sequence[Part], thresholds: Thresholds, hw: tuple[int, int]) -> Detections:
+def together(parts: Sequence[Part], thresholds: Thresholds, hw: tuple[int, int], augmented: bool = False) -> Detections:
     """What was found in all views of a picture of ``hw``, each object once, clipped to the picture; what lies in the padding alone is dropped.
 
     A box that the inner edge of a tile cuts is dropped where another tile sees the object whole, or where a whole box covers most of it; of a coarse and a
     close look at one object the close one stays; then one non-maximum suppression runs over all that is left. ``max_detections`` has been applied view by
-    view. Boxes under ``thresholds.score`` stay, but displace none above it.
+    view. Boxes under ``thresholds.score`` stay, but displace none above it. ``augmented``: boxes and scores become the views' mean (``mean_of_views``).
     """
     result = Detections.concatenate([part.found for part in parts])
     if len(parts) > 1:
@@ -140,10 +142,38 @@ def together(parts: Sequence[Part], thresholds: Thresholds, hw: tuple[int, int])
         weak = np.flatnonzero(kept & ~sure)
         kept[weak[np.argsort(-result.scores[weak], kind="stable")[MAX_CANDIDATES:]]] = False
         result = merge(result.filter(kept), thresholds)
+    if augmented:
+        result = merge(mean_of_views(result, parts, thresholds.iou), thresholds)  # boxes that were apart may have met
     height, width = hw
     boxes = np.clip(result.boxes, 0, np.array([width, height, width, height], np.float32))
     there = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return Detections(boxes, result.scores, result.labels).filter(there)
+
+
+def mean_of_views(found: Detections, parts: Sequence[Part], iou: float) -> Detections:
+    """Detections with the mean of what the views that show them whole say: of the scores, 0 where a view has no such box, and, weighted by them, of the boxes.
+
+    Taking the best of several looks instead would raise the scores of real and false objects alike, and thresholds chosen with one look would no longer fit.
+    After weighted boxes fusion (Solovyev et al., Image Vis. Comput. 107 (2021) 104117).
+    """
+    seen, total, boxes = np.zeros(len(found)), np.zeros(len(found)), np.zeros((len(found), 4))
+    for coarse in (False, True):
+        unseen = seen == 0  # by the closer looks
+        for part in (part for part in parts if part.coarse is coarse):
+            rows = np.flatnonzero(~cut_by(part.window, part._replace(found=found)) & unseen)
+            seen[rows] += 1
+            if not len(part.found) or not len(rows):
+                continue
+            overlaps = box_iou(torch.from_numpy(found.boxes[rows]), torch.from_numpy(part.found.boxes)).numpy()
+            overlaps[found.labels[rows, None] != part.found.labels[None]] = 0
+            best = overlaps.argmax(axis=1)
+            scores = np.where(overlaps.max(axis=1) > iou, part.found.scores[best], 0)
+            total[rows] += scores
+            boxes[rows] += scores[:, None] * part.found.boxes[best]
+    known = total > 0  # what every tile cuts stays as it is
+    mean_boxes = np.where(known[:, None], boxes / np.maximum(total, 1e-9)[:, None], found.boxes).astype(np.float32)
+    mean_scores = np.where(known, total / np.maximum(seen, 1), found.scores).astype(np.float32)
+    return Detections(mean_boxes, mean_scores, found.labels)
 
 
 def cut_by(window: Edges, part: Part) -> NDArray[np.bool_]:

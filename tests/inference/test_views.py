@@ -143,6 +143,41 @@ def test_the_closer_look_stays() -> None:
     assert len(together([elsewhere, close], Thresholds(score=0.25), (200, 200))) == 2
 
 
+def test_augmented_views_are_averaged() -> None:
+    thresholds = Thresholds(score=0.25)
+    three = [one_box([10, 10, 50, 50], 0.9), one_box([14, 10, 54, 50], 0.3), Part(Detections.empty(), EVERYWHERE, 1.0)]
+    found = together(three, thresholds, (200, 200), augmented=True)
+    np.testing.assert_allclose(found.scores, [0.4])  # 0.9 + 0.3 + 0, of three
+    np.testing.assert_allclose(found.boxes, [[11, 10, 51, 50]], rtol=1e-6)  # weighted three to one
+    assert together(three, thresholds, (200, 200)).scores.tolist() == [np.float32(0.9)]
+    # A tile that does not show the object has no say.
+    elsewhere = Part(Detections.empty(), (100.0, -np.inf, np.inf, np.inf), 1.0)
+    np.testing.assert_allclose(together([*three[:2], elsewhere], thresholds, (200, 200), augmented=True).scores, [0.6])
+    # Nor has the coarse look, unless nobody else shows the object whole.
+    coarse = one_box([10, 10, 50, 50], 0.1)._replace(coarse=True)
+    np.testing.assert_allclose(together([*three, coarse], thresholds, (200, 200), augmented=True).scores, [0.4])
+    left, right = ((-np.inf, -np.inf, 60.0, np.inf), (40.0, -np.inf, np.inf, np.inf))
+    tiles = [Part(Detections.empty(), left, 1.0), Part(Detections.empty(), right, 1.0)]
+    alone = one_box([10, 10, 90, 50], 0.7)._replace(coarse=True)
+    np.testing.assert_allclose(together([*tiles, alone], thresholds, (200, 200), augmented=True).scores, [0.7])
+
+
+def test_boxes_that_meet_when_averaged_are_one() -> None:
+    # Apart by less than the threshold's overlap at first, both are drawn to the same boxes of the other views.
+    apart = Part(Detections(np.array([[0, 0, 40, 40], [16, 0, 56, 40]], np.float32), np.array([0.5, 0.4], np.float32), np.zeros(2, np.int64)), EVERYWHERE, 1.0)
+    between = one_box([8, 0, 48, 40], 0.45)
+    assert len(together([apart], Thresholds(score=0.25), (200, 200))) == 2
+    assert len(together([apart, between, between], Thresholds(score=0.25), (200, 200), augmented=True)) == 1
+
+
+def test_averaging_keeps_classes_apart() -> None:
+    box = np.array([[10, 10, 50, 50]], np.float32)
+    parts = [Part(Detections(box, np.array([0.8], np.float32), np.array([label])), EVERYWHERE, 1.0) for label in (0, 1)]
+    found = together(parts, Thresholds(score=0.25), (200, 200), augmented=True)
+    assert found.labels.tolist() == [0, 1]
+    np.testing.assert_allclose(found.scores, [0.4, 0.4])
+
+
 def test_no_cap_on_a_large_field(predictor_of: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, wanted = field((700, 1000), GRID)
     predictor = predictor_of(tile=256)
