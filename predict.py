@@ -24,7 +24,7 @@ from exolight.reporting.unfinished import claimed
 
 def main(arguments: list[str]) -> int:
     """Read the command, load the detector, predict, report. Returns the exit status."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0 if arguments else 2
     command = read_command(arguments, Path(__file__).parent / "conf")
@@ -41,23 +41,26 @@ def main(arguments: list[str]) -> int:
 
     settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
     machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size}
-    with claimed(command.output, settings, pictures) as (folder, done):
+    with claimed(command.output, settings, pictures) as folder:
+        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, learned, truth)
+        done = len(pictures) - len(report.missing)
         if done:
             print(f"going on in {folder}, where {done} of {len(pictures)} pictures are done")
-        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, learned, truth)
         predictions = predictor.predict_files(report.missing, command.pixel_size_nm)
         report.write(tqdm(predictions, total=len(pictures), initial=done, unit="picture", disable=None))
         summary = report.finish()
-    print(tell(summary, folder))
+    print(tell(summary, folder, report.metrics))
     for failure in summary["failures"]:
         print(f"failed: {failure['reason']}", file=sys.stderr)
     return 1 if summary["failures"] else 0
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names hold what a terminal's encoding may not
     try:
         sys.exit(main(sys.argv[1:]))
-    except InputError as error:
+    except (InputError, OSError) as error:  # the latter: a full disk, a table open in another program
         print(error, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

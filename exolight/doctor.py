@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 CORE = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "tifffile", "hydra-core", "matplotlib")
 TRAINING = ("lightning", "albumentations", "torchmetrics", "faster-coco-eval", "tensorboard", "wandb")
-RUNTIMES = {"openvino": "openvino", "onnx": "onnxruntime"}
+EXPORT = ("onnx", "onnxruntime", "openvino")
 
 
 class Finding(NamedTuple):
@@ -43,15 +43,15 @@ def versions() -> Iterator[Finding]:
     import exolight
 
     yield Finding("ok", f"exolight {exolight.__version__} in {Path(exolight.__file__).parent}, Python {platform.python_version()}, {platform.platform()}")
-    for names, purpose in ((CORE, "needed"), (TRAINING, "needed to train")):
+    for names, purpose, mark in ((CORE, "needed", "!!"), (TRAINING, "needed to train", "--")):
         found = {name: _version(name) for name in names}
         missing = [name for name, version in found.items() if version is None]
         if missing:
-            yield Finding("!!", f"{', '.join(missing)}: {purpose}, not installed: python -m pip install -c constraints.txt -e .")
+            yield Finding(mark, f"{', '.join(missing)}: {purpose}, not installed: python -m pip install -c constraints.txt -e .")
         yield Finding("ok", ", ".join(f"{name} {version}" for name, version in found.items() if version))
-    if _version("torch") == "2.13.0":
+    if (_version("torch") or "").split("+")[0] == "2.13.0":
         yield Finding("!!", "torch 2.13.0 and torchvision may not fit each other: python -m pip install -c constraints.txt torch torchvision")
-    missing = [name for name in RUNTIMES.values() if _version(name) is None]
+    missing = [name for name in EXPORT if _version(name) is None]
     if missing:
         yield Finding("--", f'{", ".join(missing)}: not installed; faster prediction on the CPU: python -m pip install "exolight[export]"')
 
@@ -93,25 +93,26 @@ def self_test() -> Iterator[Finding]:
     import torch
 
     from exolight.errors import InputError
-    from exolight.inference.runtimes import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, choose_network, largest_differences, random_pictures
+    from exolight.inference import runtimes
+    from exolight.inference.runtimes import RUNTIMES, missing_packages
     from exolight.models.detector import Detector
 
     torch.manual_seed(0)
     detector = Detector({"name": "cs3darknet_focus_n"}, {"depth_multiple": 0.33, "width_multiple": 0.25}, ["object"]).eval()
-    picture = random_pictures((1, 1, 256, 256))
-    tried = [("torch", "cpu"), *((name, "cpu") for name, package in RUNTIMES.items() if _version(package))]
+    picture = runtimes.random_pictures((1, 1, 256, 256))
+    tried = [("torch", "cpu"), *((name, "cpu") for name, runtime in RUNTIMES.items() if not missing_packages(runtime))]
     tried += [("torch", f"cuda:{index}") for index in range(torch.cuda.device_count())] + ([("torch", "mps")] if torch.backends.mps.is_available() else [])
     for backend, device in tried:
         try:
-            network = choose_network(backend, detector, torch.device(device))
-            boxes, scores = largest_differences(network, detector, picture)
+            network = runtimes.choose_network(backend, detector, torch.device(device))
+            boxes, scores = runtimes.largest_differences(network, detector, picture)
         except (InputError, RuntimeError) as error:
             yield Finding("!!", f"self-test, {backend} on {device}: {' '.join(str(error).split())[:200]}")
             continue
         began = time.perf_counter()
         network(picture)
         taken = 1000 * (time.perf_counter() - began)
-        fits = boxes <= MAX_BOX_DIFFERENCE and scores <= MAX_SCORE_DIFFERENCE
+        fits = boxes <= runtimes.MAX_BOX_DIFFERENCE and scores <= runtimes.MAX_SCORE_DIFFERENCE
         said = f"{taken:.0f} ms for the network at 256 px" if fits else f"boxes are {boxes:.2g} px off, scores {scores:.2g}"
         yield Finding("ok" if fits else "!!", f"self-test, {backend} on {device}: {said}")
 

@@ -72,7 +72,7 @@ def read_micrograph(path: str | Path, pixel_size_nm: float | None = None) -> Mic
         raise InputError(f"{path}: damaged or cut short ({' '.join(str(error).split())}); copy it again, or {_RESAVE}") from error
     if pixels.ndim != 2 or pixels.size == 0:
         raise InputError(f"{path}: a picture of shape {pixels.shape} has no pixels to look at; {_RESAVE}")
-    pixels = _finite(pixels, path)
+    pixels = finite_pixels(pixels, path)
     if pixel_size_nm is not None:
         return Micrograph(pixels, float(pixel_size_nm), "user", path)
     if recorded_nm is not None and not _plausible(recorded_nm):
@@ -206,7 +206,8 @@ def _as_recorded(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
         return pixels.astype(np.float32)
 
 
-def _finite(pixels: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+def finite_pixels(pixels: NDArray[np.generic], path: Path | str) -> NDArray[np.generic]:
+    """Pixels whose NaN and infinities have become the median of the others. Raises ``InputError`` where there are no others."""
     if pixels.dtype.kind != "f":
         return pixels
     finite = np.isfinite(pixels)

@@ -53,12 +53,13 @@ def test_a_healthy_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_is_wrong_is_said_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     version = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: {"timm": None, "openvino": None, "torch": "2.13.0"}.get(name, version(name)))
+    monkeypatch.setattr(doctor, "_version", lambda name: {"timm": None, "openvino": None, "wandb": None, "torch": "2.13.0+cpu"}.get(name, version(name)))
     words = [finding for finding in doctor.versions() if finding.mark != "ok"]
-    assert [finding.mark for finding in words] == ["!!", "!!", "--"]
+    assert [finding.mark for finding in words] == ["!!", "--", "!!", "--"]
     assert words[0].words.startswith("timm: needed, not installed: ")
-    assert "2.13.0" in words[1].words
-    assert words[2].words.startswith("openvino: not installed")
+    assert words[1].words.startswith("wandb: needed to train, not installed")
+    assert "2.13.0" in words[2].words
+    assert words[3].words.startswith("openvino: not installed")
 
     def broken() -> list[Finding]:
         raise OSError("no torch\nat all")

@@ -1,5 +1,6 @@
 """What stands behind ``python predict.py``: which arguments are pictures, which are options, and what the options come to."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -84,9 +85,12 @@ def read_command(arguments: Sequence[str], conf: Path) -> Command:
     Raises:
         InputError: an option has an impossible value, or the checkpoint is not there.
     """
-    matches = [_OPTION.fullmatch(argument) for argument in arguments]
+    matches = [None if os.path.lexists(argument) else _OPTION.fullmatch(argument) for argument in arguments]  # a shell's * may name a file tile=512.png
     paths = [argument for argument, option in zip(arguments, matches, strict=True) if option is None]
     options = [(option[1], option[2]) for option in matches if option]
+    for key, value in options:
+        if not value:
+            raise InputError(f"{key}=: nothing stands behind it; give a value, or leave it out")
     settings = _compose([f"{key}={value}" for key, value in options if key not in _VERBATIM], conf)
     settings |= {key: value for key, value in options if key in _VERBATIM}
     if settings["pixel_size"] is not None:

@@ -56,12 +56,18 @@ def _pictures_of(path: str) -> Iterator[Path]:
 
 
 def _pictures_below(folder: Path) -> Iterator[Path]:
-    for current, folders, files in os.walk(folder):
-        if set(PREDICTION_TABLES) <= set(files):
+    seen: set[str] = set()  # linked folders are followed, but not in a circle
+    for current, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        if set(PREDICTION_TABLES) <= set(files) or os.path.realpath(current) in seen:
             folders.clear()
             continue
+        seen.add(os.path.realpath(current))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(current, name) for name in sorted(files) if _is_picture(name))
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: this folder cannot be read ({error.strerror}); check the permissions, or name the pictures themselves")
 
 
 def _is_picture(name: str) -> bool:

@@ -24,7 +24,7 @@ from exolight.detections import Detections
 from exolight.errors import InputError
 from exolight.inference.runtimes import choose_network
 from exolight.inference.views import LARGE, Part, View, in_picture, large_ones, tile_views, together, whole_views
-from exolight.micrograph import Micrograph, read_micrograph
+from exolight.micrograph import Micrograph, finite_pixels, read_micrograph
 from exolight.models.detector import Detector
 from exolight.models.suppression import suppress
 from exolight.preprocessing import letterbox_factor, normalise
@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
     Attributes:
         detections: in px of the picture.
-        scale: px of the network's input per px of the picture, in the closest look.
+        scale: px of the network's input per px of the picture; of the tiles where there are any, other scales of the augmentation aside.
         views: inputs of the network that the picture became.
         network_ms, suppression_ms: the picture's share of its batches' time.
     """
@@ -224,7 +224,8 @@ class Predictor:
                 run.parts[i] = [large_ones(run.parts[i][0], LARGE * tiling.overlap / tiling.factor)]
                 run.add(i, tile_views(image, *tiling, augmented=self.augmented))
         run.finish()
-        return [run.result(i, image.shape[:2]) for i, image in enumerate(images)]
+        scales = [run.parts[i][0].scale if tiling is None else tiling.factor for i, tiling in enumerate(tilings)]
+        return [run.result(i, image.shape[:2], scales[i]) for i, image in enumerate(images)]
 
     def _factor(self, pixel_size_nm: float | None) -> float | None:
         """The scale that the detector's nm per pixel asks for; None: fit."""
@@ -313,12 +314,12 @@ class Run:
             self.suppression_ms[picture] += 1000 * (ended - between) / len(self.waiting)
         self.waiting = []
 
-    def result(self, picture: int, hw: tuple[int, ...]) -> Found:
-        """All that was found in a picture of ``hw``."""
+    def result(self, picture: int, hw: tuple[int, ...], scale: float) -> Found:
+        """All that was found in a picture of ``hw``, looked at with ``scale`` px of the network's input per px of the picture."""
         began = time.perf_counter()
         detections = together(self.parts[picture], self.predictor.thresholds, (hw[0], hw[1]), self.predictor.augmented).above(self.predictor.floor)
         suppression_ms = self.suppression_ms[picture] + 1000 * (time.perf_counter() - began)
-        return Found(detections, max(part.scale for part in self.parts[picture]), int(self.views[picture]), self.network_ms[picture], suppression_ms)
+        return Found(detections, scale, int(self.views[picture]), self.network_ms[picture], suppression_ms)
 
 
 def choose_device(name: str) -> torch.device:
@@ -356,7 +357,7 @@ def _micrograph(picture: Picture, pixel_size_nm: float | None) -> Micrograph:
         return picture if pixel_size_nm is None else Micrograph(picture.pixels, pixel_size_nm, "user", picture.path)
     if picture.ndim != 2 or picture.size == 0:
         raise InputError(f"an array of shape {picture.shape} is no grey picture: (H, W) is needed")
-    return Micrograph(picture, pixel_size_nm, "unknown" if pixel_size_nm is None else "user")
+    return Micrograph(finite_pixels(picture, "the array"), pixel_size_nm, "unknown" if pixel_size_nm is None else "user")
 
 
 def _read(path: Path, pixel_size_nm: float | None) -> Prediction | Failure:

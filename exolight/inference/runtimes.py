@@ -149,7 +149,7 @@ def choose_network(backend: str, detector: Detector, device: torch.device, check
             raise InputError(f"backend={backend} runs on the CPU only, not on {device}: give device=cpu or backend=torch")
         check_installed(backend)
         return _runtime(RUNTIMES[backend], detector, checkpoint)
-    fastest = next((runtime for runtime in RUNTIMES.values() if not _missing(runtime)), None)
+    fastest = next((runtime for runtime in RUNTIMES.values() if not missing_packages(runtime)), None)
     if backend == "auto" and device.type == "cpu" and fastest is not None:
         try:
             return _runtime(fastest, detector, checkpoint)
@@ -160,12 +160,13 @@ def choose_network(backend: str, detector: Detector, device: torch.device, check
 
 def check_installed(backend: str) -> None:
     """Raise ``InputError`` unless all that a runtime needs is installed."""
-    missing = _missing(RUNTIMES[backend])
+    missing = missing_packages(RUNTIMES[backend])
     if missing:
         raise InputError(f'backend={backend} needs {" and ".join(missing)}, not installed here: pip install "exolight[export]"')
 
 
-def _missing(runtime: type[Runtime]) -> list[str]:
+def missing_packages(runtime: type[Runtime]) -> list[str]:
+    """The packages that a runtime needs and that are not installed."""
     return [package for package in runtime.packages if importlib.util.find_spec(package) is None]
 
 

@@ -1,9 +1,11 @@
 """What a prediction leaves behind in its folder: tables, COCO and YOLO annotations, overlays, a summary, and its scores where the truth is known."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +32,7 @@ IMAGE_COLUMNS = (
 NUMBERS = {"x1", "y1", "x2", "y2", "score", "diameter_px", "diameter_nm", "pixel_size_nm", "read_ms", "network_ms", "suppression_ms"}
 WHOLE_NUMBERS = {"width", "height", "count", "views"}
 BORDER_PX = 1.0  # a box this near to the picture's edge belongs to a vesicle that may be cut by it
+SHOWN_SCORES = {"mAP": "map", "mAP50": "map_50", "precision": "precision", "recall": "recall", "F1": "f1"}
 CANDIDATES = ".candidates"  # folder of the weak detections that scoring needs, until it is done
 TOLERANCE = 1.25  # pixel and object sizes this many times beyond the learned ones are pointed out
 WRITTEN_BEHIND = 4  # pictures whose files may still be on their way to the disk
@@ -67,6 +70,7 @@ class Report:
 
     Attributes:
         missing: the pictures that are not done in ``folder`` yet.
+        metrics: after ``finish``, the scores, where there is a truth.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Report:
     ) -> None:
         self.folder, self.pictures, self.class_names, self.settings = folder, list(pictures), list(class_names), dict(settings)
         self.score, self.overlays, self.learned, self.truth = score, overlays, learned or Learned(), truth
+        self.metrics: Row | None = None
         self.names = picture_names(pictures)
         self.stems = dict(zip(pictures, output_stems([self.names[path] for path in pictures]), strict=True))
         for kind in ("labels", *(["overlays"] if overlays else []), *([CANDIDATES] if truth else [])):
@@ -130,11 +135,12 @@ class Report:
         if self.truth is not None:
             kept = {path: self.folder / CANDIDATES / f"{self.stems[path]}.npz" for path in self.pictures}
             found = {path: _candidates(file) for path, file in kept.items() if file.exists()}
-            _write_json(self.folder / "metrics.json", self.truth.scores(found, self.score) | {"pictures_without_truth": len(images) - len(found)})
-            shutil.rmtree(self.folder / CANDIDATES)
+            self.metrics = self.truth.scores(found, self.score) | {"pictures_without_truth": len(images) - len(found)}
+            _write_json(self.folder / "metrics.json", self.metrics)
         _write_json(self.folder / "detections.coco.json", coco_dataset(vesicles, images, self.class_names))
         _write_json(self.folder / "summary.json", summary)
         finish(self.folder)
+        shutil.rmtree(self.folder / CANDIDATES, ignore_errors=True)  # not before: whoever is interrupted here comes back for them
         return summary
 
     def _write_files(self, prediction: Prediction, shown: Detections) -> None:
@@ -148,7 +154,7 @@ class Report:
             write_png(self.folder / "overlays" / f"{stem}.png", draw_scale_bar(canvas, prediction.micrograph.pixel_size_nm, shown.boxes))
 
 
-def tell(summary: Row, folder: Path) -> str:
+def tell(summary: Row, folder: Path, metrics: Row | None = None) -> str:
     """The summary in a few lines, for the terminal."""
     images = summary["images"] - summary["failed"]
     lines = [f"{summary['vesicles']} found in {images} pictures; tables and overlays are in {folder}"]
@@ -156,6 +162,12 @@ def tell(summary: Row, folder: Path) -> str:
     if sizes:
         note = "" if unit == "nm" else " (the files do not say how many nm a pixel is: give pixel_size=)"
         lines.append(f"diameter: median {sizes['median']:.1f} {unit}, half of them {sizes['q25']:.1f} to {sizes['q75']:.1f} {unit}{note}")
+    if metrics is not None:
+        missing = metrics["pictures_without_truth"]
+        beside = f"; {missing} have no truth of their name and size" if missing else ""
+        lines.append(f"scored {metrics['pictures']} pictures with {metrics['objects']} objects{beside}: metrics.json")
+        numbers = [f"{name} {metrics[key]:.3f}" for name, key in SHOWN_SCORES.items() if metrics[key] is not None]
+        lines.append(", ".join(numbers) + f" at score {metrics['threshold']:.3g}" if numbers else "nothing could be scored")
     if images:
         lines.append("a picture took " + ", ".join(f"{value:.0f} ms {name}" for name, value in summary["milliseconds"].items()))
     for warning, count in Counter(row["warning"] for row in summary["warnings"]).most_common():
@@ -179,20 +191,30 @@ def output_stems(names: Sequence[str]) -> list[str]:
     Upper and lower case count as equal, because they are on Windows and macOS.
     """
     stems = [Path(name).stem for name in names]
-    folded = [stem.casefold() for stem in stems]
-    repeated = {stem for stem in folded if folded.count(stem) > 1} if len(set(folded)) < len(folded) else set()
-    taken = set(folded) - repeated
+    counts = Counter(map(_same_file, stems))
+    taken = {stem for stem, count in counts.items() if count == 1}
     result = []
     for name, stem in zip(names, stems, strict=True):
         wanted = stem
-        if stem.casefold() in repeated:
-            base = name.replace(":", "").strip("/").replace("/", "__")
+        if counts[_same_file(stem)] > 1:
+            base = _short(name.replace(":", "").strip("/").replace("/", "__"))
             wanted, number = base, 2
-            while wanted.casefold() in taken:
+            while _same_file(wanted) in taken:
                 wanted, number = f"{base}-{number}", number + 1
-            taken.add(wanted.casefold())
+            taken.add(_same_file(wanted))
         result.append(wanted)
     return result
+
+
+def _same_file(stem: str) -> str:
+    """Names that are equal so are one file on some system: upper and lower case on Windows and macOS, composed and decomposed accents on macOS."""
+    return unicodedata.normalize("NFC", stem).casefold()
+
+
+def _short(stem: str) -> str:
+    """A name that leaves room for a suffix in the 255 bytes that systems allow; its end, and a hash of what is missing."""
+    data = os.fsencode(stem)
+    return stem if len(data) <= 200 else f"{hashlib.sha256(data).hexdigest()[:8]}__{stem[-60:]}"
 
 
 def vesicle_rows(name: str, prediction: Prediction, shown: Detections, class_names: Sequence[str]) -> list[Row]:
@@ -298,7 +320,7 @@ def _candidates(path: Path) -> Detections:
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Row]], None]]:
     """A CSV file, new with its header or to be continued; yields what appends rows to it and hands them to the system at once."""
     new = not path.exists() or path.stat().st_size == 0
-    with path.open("a", newline="", encoding="utf-8") as file:
+    with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, columns)
         if new:
             writer.writeheader()
@@ -326,4 +348,5 @@ def write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
 
 
 def _write_json(path: Path, content: Row) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    # A file name that is not UTF-8 becomes a JSON escape.
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")

@@ -1,6 +1,7 @@
 """Predictions beside the truth: the scores of a prediction whose pictures somebody has annotated."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,15 @@ class Truth:
         by_stem: dict[str, list[AnnotatedImage]] = {}
         for image in annotations.images:
             by_stem.setdefault(_stem(image.name), []).append(image)
-        self.images: dict[Path, AnnotatedImage] = {}
-        for picture in pictures:
+        found = {picture: by_path.get(picture.resolve()) for picture in pictures}
+        # By name only where that is no guess: grid 1/001.png is not grid 2/001.png.
+        taken = {id(image) for image in found.values() if image is not None}
+        counts = Counter(_stem(picture.name) for picture, image in found.items() if image is None)
+        for picture in [picture for picture, image in found.items() if image is None]:
             namesakes = by_stem.get(_stem(picture.name), [])
-            match = by_path.get(picture.resolve()) or (namesakes[0] if len(namesakes) == 1 else None)
-            if match is not None:
-                self.images[picture] = match
+            if len(namesakes) == 1 and counts[_stem(picture.name)] == 1 and id(namesakes[0]) not in taken:
+                found[picture] = namesakes[0]
+        self.images = {picture: image for picture, image in found.items() if image is not None}
         if not self.images:
             raise InputError(f"truth={path}: not one of {len(pictures)} pictures is among the {len(annotations.images)} annotated there ({self.format})")
 

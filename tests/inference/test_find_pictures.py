@@ -71,3 +71,24 @@ def test_home_is_expanded_only_where_the_name_does_not_exist(tmp_path: Path, mon
     Path("~").mkdir()
     Path("~/x.png").touch()
     assert existing_path("~/x.png") == Path("~/x.png")
+
+
+def test_linked_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.png").touch()
+    (tmp_path / "here").mkdir()
+    try:
+        (tmp_path / "here" / "link").symlink_to(tmp_path / "there", target_is_directory=True)
+        (tmp_path / "there" / "back").symlink_to(tmp_path / "here", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    assert [path.name for path in find_pictures([str(tmp_path / "here")])] == ["a.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(InputError, match="cannot be read"):
+        find_pictures([str(tmp_path)])

@@ -40,6 +40,13 @@ def test_paths_and_options_are_told_apart() -> None:
     assert read("tile=none").tile is read("tile=null").tile is None
 
 
+def test_a_file_whose_name_looks_like_an_option_is_a_file() -> None:
+    Path("tile=512.png").touch()
+    command = read("tile=512.png", "tile=none")
+    assert command.paths == ["tile=512.png"]
+    assert command.tile is None
+
+
 @pytest.mark.parametrize("name", ["Proença", "EV (1)", "12_µm", "exo, 2", "run=3", "${x}", "it's", 'a"b', "a\\b", "[x]", "{y}", " edge "])
 def test_checkpoint_and_output_are_verbatim(name: str) -> None:
     Path(name).mkdir()
@@ -63,6 +70,8 @@ def test_checkpoint_and_output_are_verbatim(name: str) -> None:
         ("tile=1.5", "auto, none or a number"),
         ("tile=true", "auto, none or a number"),
         ("tta=2", "true or false"),
+        ("output=", "nothing stands behind it"),
+        ("truth=", "nothing stands behind it"),
         ("overlays=maybe", "true or false"),
     ],
 )

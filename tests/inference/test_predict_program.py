@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -89,6 +90,28 @@ def test_hostile_names(program: ModuleType, workplace: Path) -> None:
     assert len(list(Path("out, = [1]/labels").iterdir())) == len(list(Path("out, = [1]/overlays").iterdir())) == len(HOSTILE)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_utf8(workplace: Path) -> None:
+    data = (workplace / "EV grid 3 (donor 2)" / "exo, 2.png").read_bytes()
+    folder = workplace / "old zip"
+    folder.mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")).write_bytes(data)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    run = subprocess.run([sys.executable, PROGRAM, "old zip", "checkpoint=best µ.ckpt", "output=out", "device=cpu", "backend=torch"], capture_output=True)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert json.loads(Path("out/detections.coco.json").read_text(encoding="utf-8"))["images"][0]["file_name"] == "caf\udce9.png"
+    assert b"caf\xe9.png" in Path("out/images.csv").read_bytes()
+
+
+def test_what_the_system_refuses_is_one_line(workplace: Path) -> None:
+    Path("file").touch()
+    run = subprocess.run([sys.executable, PROGRAM, "EV grid 3 (donor 2)", "checkpoint=best µ.ckpt", "output=file/out"], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == 1
+
+
 def test_scored_against_the_truth(program: ModuleType, workplace: Path) -> None:
     images = [{"id": 1, "file_name": "exo, 2.png", "width": 120, "height": 80}]
     objects = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 40, 40]}]
@@ -104,8 +127,8 @@ def test_scored_against_the_truth(program: ModuleType, workplace: Path) -> None:
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
 def test_interrupted_and_started_again(workplace: Path, signal_name: str) -> None:
-    if not hasattr(signal, signal_name):
-        pytest.skip(f"no {signal_name} here")
+    if os.name == "nt":
+        pytest.skip("such signals cannot be sent there")
     many = workplace / "many"
     many.mkdir()
     for number in range(24):

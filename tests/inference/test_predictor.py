@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from exolight.checkpoint import LoadedDetector
+from exolight.detections import Detections
 from exolight.errors import InputError
 from exolight.inference import predictor as module
-from exolight.inference.predictor import Failure, Prediction, Predictor, choose_device
+from exolight.inference.predictor import Failure, Found, Prediction, Predictor, ahead, choose_device
 from exolight.micrograph import Micrograph
 from exolight.thresholds import Thresholds
 
@@ -150,3 +151,67 @@ def test_impossible_settings() -> None:
             choose_device(device)
     with pytest.raises(InputError, match="batch_size=0"):
         Predictor(BrightSquare(), Thresholds(), 160, batch_size=0)
+
+
+def test_a_picture_too_large_for_the_memory_fails_alone(tmp_path: Path) -> None:
+    class Small(BrightSquare):
+        def forward(self, images: Tensor) -> Tensor:
+            if images.shape[-1] > 160 or len(images) > 2:
+                raise RuntimeError("not enough memory: you tried to allocate 9 bytes")
+            return super().forward(images)
+
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for path, shape in zip(paths, (SHAPES[0], (600, 600, (40, 60, 120, 140)), SHAPES[2]), strict=True):
+        path.write_bytes(cv2.imencode(".png", picture(*shape))[1].tobytes())
+    predictor = Predictor(Small(), Thresholds(score=0.5), 160, batch_size=3, pixel_size_nm=1.0)
+    first, second, third = predictor.predict_files(paths, pixel_size_nm=1.0)  # at that scale 600 px stay 600 px
+    assert isinstance(first, Failure)  # 320 px wide
+    assert isinstance(second, Failure)
+    assert "600 x 600 px could not be predicted (not enough memory" in second.reason
+    assert isinstance(third, Prediction)
+    assert len(third.detections) == 1
+
+
+def test_large_pictures_are_not_read_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 2000)
+    begun: list[Path] = []
+
+    def read(path: Path) -> Prediction:
+        begun.append(path)
+        size = 10 if path.name.startswith("small") else 50
+        return Prediction(path, Micrograph(np.zeros((1, 1), np.uint8)), np.zeros((size, size), np.uint8), Found(Detections.empty(), 1.0, 0, 0.0, 0.0), 0.0)
+
+    for name, most in (("large", 2), ("small", 9)):
+        begun.clear()
+        paths = [Path(f"{name} {number}") for number in range(20)]
+        taken = 0
+        for one in ahead(read, paths, 8):
+            taken += 1
+            assert one.path == paths[taken - 1]
+            assert len(begun) - taken < most
+        assert taken == 20
+
+
+def test_arrays_and_files_alike(tmp_path: Path) -> None:
+    predictor = Predictor(BrightSquare(), Thresholds(score=0.5), 160)
+    pixels = picture(*SHAPES[0])
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    holes = pixels.astype(np.float32)
+    holes[0, :5] = np.nan
+    for one in (pixels, tmp_path / "a.png", str(tmp_path / "a.png"), Micrograph(pixels), holes):
+        np.testing.assert_allclose(predictor(one).boxes[0], SHAPES[0][2], atol=2.1)
+    assert predictor.predict([pixels], pixel_size_nm=2.0) is not None
+    for bad in (np.zeros((3, 4, 5)), np.zeros((0, 4)), np.full((4, 4), np.nan)):
+        with pytest.raises(InputError):
+            predictor(bad)
+    with pytest.raises(InputError, match="no such file"):
+        predictor("missing.tif")
+
+
+def test_the_scale_is_that_of_the_usual_look() -> None:
+    image = np.zeros((320, 160), np.uint8)
+    for augmented in (False, True):
+        predictor = Predictor(BrightSquare(), Thresholds(score=0.5), 160, augmented=augmented)
+        assert predictor.detect([image])[0].scale == 0.5
+    tiled = Predictor(BrightSquare(), Thresholds(score=0.5), 160, tile=160, augmented=True)
+    assert tiled.detect([image])[0].scale == 1.0

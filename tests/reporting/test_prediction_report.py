@@ -1,7 +1,8 @@
 """The files of a prediction agree with each other and with what was found."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from exolight.detections import Detections
 from exolight.inference.files import find_pictures
 from exolight.inference.predictor import Failure, Found, Prediction
 from exolight.micrograph import Micrograph
+from exolight.reporting import prediction as module
 from exolight.reporting.prediction import IMAGE_COLUMNS, VESICLE_COLUMNS, Learned, Report, doubt, output_stems, picture_names, tell
 
 CLASSES = ["exosome", "artefact"]
@@ -118,6 +120,10 @@ def test_names() -> None:
     assert list(picture_names([Path("x/y/a.png"), Path("x/b.png"), Path("x/z/../c.png")]).values()) == ["y/a.png", "b.png", "c.png"]
     assert output_stems(["a.png", "b.png"]) == ["a", "b"]
     assert output_stems(["a.png", "a.tif", "b.png"]) == ["a.png", "a.tif", "b"]
+    assert output_stems(["cafe\u0301.png", "caf\u00e9.tif"]) == ["cafe\u0301.png", "caf\u00e9.tif"]  # one name on macOS
+    long = output_stems([f"{'g' * 90}/{'h' * 90}/{'k' * 90}{number}/001.png" for number in range(3)])
+    assert len(set(long)) == 3
+    assert all(len(stem.encode()) < 240 and stem.endswith("__001.png") for stem in long)
     stems = output_stems(["A.png", "a.png", "x/a.png", "x__a.png.png", "A.png.tif"])
     assert len({stem.casefold() for stem in stems}) == 5
 
@@ -155,7 +161,8 @@ def test_pictures_unlike_the_training_are_pointed_out(tmp_path: Path) -> None:
         (Learned([10, 30], [1.0, 2.0]), None),
         (Learned([10, 30], [1.0, 1.5]), "pixel size outside the training's 1 to 1.5 nm"),
         (Learned([10, 30], [1.0, 1.5], pixel_size_nm=1.2), None),  # rescaled: any will do
-        (Learned([25, 30]), "objects smaller than those of the training (25 to 30 px"),
+        (Learned([24, 30]), None),  # a little beyond is no reason to worry
+        (Learned([26, 30]), "objects smaller than those of the training (26 to 30 px"),
         (Learned([5, 15]), "objects larger"),
     ):
         said = doubt(one, one.detections, learned)
@@ -170,5 +177,60 @@ def test_what_the_terminal_says(written: tuple[Path, dict]) -> None:
     assert "median 100.0 nm" in said
     assert "4 ms read, 12 ms network, 2 ms suppression" in said
     assert "warning: 2 of 3 pictures: odd" in said
+    assert "mAP" not in said
+    metrics = {"pictures": 2, "objects": 9, "pictures_without_truth": 1, "threshold": 0.4}
+    metrics |= {"map": 0.5, "map_50": 0.75, "precision": None, "recall": 1.0, "f1": 0.9}
+    said = tell(written[1], written[0], metrics)
+    assert "scored 2 pictures with 9 objects; 1 have no truth of their name and size: metrics.json" in said
+    assert "mAP 0.500, mAP50 0.750, recall 1.000, F1 0.900 at score 0.4" in said
+    nothing = dict.fromkeys(metrics) | {"pictures": 0, "objects": 0, "pictures_without_truth": 3}
+    assert "nothing could be scored" in tell(written[1], written[0], nothing)
     in_pixels = tell(written[1] | {"diameter_nm": None}, written[0])
     assert "px (the files do not say how many nm a pixel is: give pixel_size=)" in in_pixels
+
+
+def test_a_picture_is_done_only_when_all_else_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, str]] = []
+
+    @contextmanager
+    def table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[list[dict]], None]]:
+        yield lambda rows: written.extend((path.name, row["image"]) for row in rows)
+
+    monkeypatch.setattr(module, "_table", table)
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    report = Report(tmp_path / "out", pictures, CLASSES, {})
+    report.write(prediction(path, [[10, 20, 50, 60]], [0]) for path in pictures)
+    assert written == [("detections.csv", "a.png"), ("images.csv", "a.png"), ("detections.csv", "b.png"), ("images.csv", "b.png")]
+    (tmp_path / "out" / "labels" / "a.txt").unlink()
+    (tmp_path / "out" / "labels" / "a.txt").mkdir()  # cannot be written
+    written.clear()
+    with pytest.raises(OSError, match="labels"):
+        report.write([prediction(pictures[0], [[10, 20, 50, 60]], [0])])
+    assert written == []
+
+
+def test_interrupted_at_the_very_end_it_comes_back_for_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Known:
+        """Stands for a Truth."""
+
+        def fits(self, picture: Path, hw: tuple[int, ...]) -> bool:
+            return True
+
+        def scores(self, found: dict[Path, Detections], threshold: float) -> dict:
+            return {"pictures": len(found), "boxes": sum(map(len, found.values()))}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a.png"
+    report = Report(tmp_path / "out", [path], CLASSES, {}, score=0.8, truth=Known())  # type: ignore[arg-type]
+    report.write([prediction(path, [[10, 20, 50, 60], [1, 2, 9, 9]], [0, 0])])
+    monkeypatch.setattr(module, "coco_dataset", stop)
+    with pytest.raises(KeyboardInterrupt):
+        report.finish()
+    monkeypatch.undo()
+    again = Report(tmp_path / "out", [path], CLASSES, {}, score=0.8, truth=Known())  # type: ignore[arg-type]
+    assert again.missing == []
+    again.finish()
+    assert again.metrics == {"pictures": 1, "boxes": 2, "pictures_without_truth": 0}
+    assert not (tmp_path / "out" / ".candidates").exists()

@@ -86,6 +86,15 @@ def test_a_picture_is_known_by_its_name_but_not_at_another_size(tmp_path: Path) 
     assert not truth.fits(tmp_path / "b.tif", (80, 100))
 
 
+def test_namesakes_in_other_folders_are_not_scored(tmp_path: Path) -> None:
+    root = data_set(tmp_path / "grid 1", "masks")
+    own, other = root / "images" / "a.png", tmp_path / "grid 2" / "a.png"
+    truth = Truth(root, [other, own], ["exosome"])
+    assert set(truth.images) == {own}
+    with pytest.raises(InputError, match="not one of 2 pictures"):
+        Truth(root, [tmp_path / "x" / "a.png", tmp_path / "y" / "a.png"], ["exosome"])  # which of the two is it?
+
+
 def test_classes_are_mapped_by_name(tmp_path: Path) -> None:
     root = data_set(tmp_path / "data", "coco")
     pictures = [root / "images" / "a.png"]
