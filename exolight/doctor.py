@@ -53,7 +53,7 @@ def versions() -> Iterator[Finding]:
         yield Finding("!!", "torch 2.13.0 and torchvision may not fit each other: python -m pip install -c constraints.txt torch torchvision")
     missing = [name for name in EXPORT if _version(name) is None]
     if missing:
-        yield Finding("--", f'{", ".join(missing)}: not installed; faster prediction on the CPU: python -m pip install "exolight[export]"')
+        yield Finding("--", f'{", ".join(missing)}: not installed; faster prediction on the CPU: python -m pip install -c constraints.txt -e ".[export]"')
 
 
 def devices() -> Iterator[Finding]:

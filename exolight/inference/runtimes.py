@@ -162,7 +162,7 @@ def check_installed(backend: str) -> None:
     """Raise ``InputError`` unless all that a runtime needs is installed."""
     missing = missing_packages(RUNTIMES[backend])
     if missing:
-        raise InputError(f'backend={backend} needs {" and ".join(missing)}, not installed here: pip install "exolight[export]"')
+        raise InputError(f'backend={backend} needs {" and ".join(missing)}, not installed here: python -m pip install -e ".[export]" in the checkout')
 
 
 def missing_packages(runtime: type[Runtime]) -> list[str]:

@@ -177,7 +177,7 @@ def test_a_missing_package_is_named(backend: str, package: str, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError) as raised:
         choose_network(backend, small(), CPU)
-    assert str(raised.value) == f'backend={backend} needs {package}, not installed here: pip install "exolight[export]"'
+    assert str(raised.value) == f'backend={backend} needs {package}, not installed here: python -m pip install -e ".[export]" in the checkout'
 
 
 def test_openvino_reports_to_nobody() -> None:
