@@ -14,8 +14,8 @@ What is measured:
 - AP50-95, AP50, best F1 (IoU 0.5) and its threshold: all by exolight's evaluation, from YOLO text that each one's own predictor wrote for the validation
   pictures at confidence 0.001, overlap 0.6, up to 1000 boxes a picture.
 - predicting, at confidence 0.25, overlap 0.45, batch 1, from files to boxes in files: wall time of the process over ``--copies`` times all pictures;
-  ms a picture: (time with all copies - time with one) / difference in pictures, so that start-up cancels; and what each says of itself. YOLOv5's own
-  preprocessing excludes reading and letterboxing, YOLO11's excludes reading; exolight's "read" is all from the file on. No pictures are written:
+  ms a picture: (time with all copies - time with one) / difference in pictures, so that start-up cancels; and what each says of itself. these are cut
+  differently (the peers' preprocessing is much shorter than reading a file); exolight's "read" is all from the file on. No pictures are written:
   exolight writes tables, COCO JSON and YOLO text, the peers YOLO text. Competitors take turns over ``--rounds``; medians and (ranges).
 
 Recipes are each one's defaults: exolight's experiment=emps, YOLOv5's hyp.scratch-low, YOLO11's optimizer=auto. Plots of the peers are off. The best epoch is
