@@ -117,7 +117,7 @@ class Predictor:
         checkpoint: the file the detector is from; converted networks are looked for beside it.
 
     Raises:
-        InputError: the device or backend does not exist here, ``batch_size`` is under 1, or ``tile`` under two strides.
+        InputError: the device or backend does not exist here, ``batch_size`` is under 1, or ``tile`` under 64 px.
     """
 
     def __init__(

@@ -157,7 +157,7 @@ class Report:
 def tell(summary: Row, folder: Path, metrics: Row | None = None) -> str:
     """The summary in a few lines, for the terminal."""
     images = summary["images"] - summary["failed"]
-    lines = [f"{summary['vesicles']} found in {images} pictures; tables and overlays are in {folder}"]
+    lines = [f"{summary['vesicles']} found in {images} pictures; the results are in {folder}"]
     sizes, unit = (summary["diameter_nm"], "nm") if summary["diameter_nm"] else (summary["diameter_px"], "px")
     if sizes:
         note = "" if unit == "nm" else " (the files do not say how many nm a pixel is: give pixel_size=)"
