@@ -17,8 +17,8 @@ $(READY): pyproject.toml constraints.txt
 train: $(READY)
 	$(BIN)/python train.py experiment=quickstart
 	rm -rf outputs/simulated
-	$(BIN)/python -m exolight.simulation out=outputs/simulated count=12 seed=1000
-	$(BIN)/python predict.py outputs/simulated/images
+	$(BIN)/python -m exolight.simulation out=outputs/simulated count=12 seed=1000 simulation=clean pixel_size_nm=2.0
+	$(BIN)/python predict.py outputs/simulated/images truth=outputs/simulated/annotations.json
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -3,7 +3,8 @@
     python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [pixel_size=NM_PER_PIXEL] [truth=ANNOTATION]
                       [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER] [device=auto|cpu|cuda] [backend=auto|torch|onnx|openvino] [batch_size=1]
 
-PICTURES are files, folders or patterns, taken verbatim whatever their characters. Without checkpoint= the newest finished training run is used.
+PICTURES are files, folders or patterns, taken verbatim whatever their characters. Without checkpoint= the newest finished training run is used, or,
+where there is none, the detector that comes with exolight, which has learned from simulated pictures only.
 Interrupted, the same command goes on where it stopped. Ends with 0 when all went well, 1 when some pictures could not be read, 2 when it could not start.
 """
 

@@ -28,6 +28,8 @@ class AnnotatedImage:
         outlines: N outlines of (K, 2) float32 x, y in pixels (largest piece of an object), or None where only boxes are known.
         diameters_nm: (N,) float32 area-equivalent diameter in nm, where the true one is known (simulation), else None.
         morphology: N names (cup, solid, ...), where known, else None.
+        fresh: where pictures are simulated, makes another one of the same kind for an epoch >= 0, the same whenever it is asked for that epoch; training
+            then sees it instead of this one. A plain function or a ``functools.partial`` of one, like ``reader``. None: the picture is what it is.
     """
 
     name: str
@@ -42,6 +44,7 @@ class AnnotatedImage:
     outlines: tuple[NDArray[np.float32], ...] | None = field(default=None, repr=False)
     diameters_nm: NDArray[np.float32] | None = field(default=None, repr=False)
     morphology: tuple[str, ...] | None = field(default=None, repr=False)
+    fresh: Callable[[int], "AnnotatedImage"] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         count = len(self.boxes)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from exolight.thresholds import Thresholds
 
 KEY = "exolight"
 PREFIX = "detector."
+# The detector that comes with exolight: it has learned from simulated pictures only. In the checkout, beside conf/.
+SHIPPED = Path(__file__).parents[1] / "weights" / "simulated_n.ckpt"
 
 
 class LoadedDetector(NamedTuple):
@@ -72,12 +75,13 @@ def in_short(error: Exception) -> str:
 
 
 def detector_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The detector's part of a checkpoint's weights, under the detector's own names."""
-    return {name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
+    """The detector's part of a checkpoint's weights, under the detector's own names, in single precision whatever is stored."""
+    stored = {name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
+    return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
 
 
 def weights_hash(weights: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over the names and bytes of the weights and nothing else, so that it survives a new operating point."""
+    """SHA-256 over the names and bytes of the weights, as loaded, and nothing else, so that it survives a new operating point."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
@@ -104,6 +108,18 @@ def load_detector(path: str | Path) -> LoadedDetector:
         raise InputError(f"{path}: the weights do not fit the network it describes ({in_short(error)}): it was written by another version") from error
     info["weights_sha256"] = weights_hash(weights)
     return LoadedDetector(detector.eval(), image_size, thresholds, info)
+
+
+def slim(loaded: LoadedDetector) -> dict[str, Any]:
+    """A checkpoint to hand on: ``load_detector`` gives the same detector, its weights rounded to half precision; a training cannot be resumed from it.
+
+    What is small stays exact: anchors, biases, and BatchNorm's statistics, whose variances may be beyond the range of half precision.
+    """
+    large = {name for name, parameter in loaded.detector.named_parameters() if parameter.ndim > 1}
+    facts = {name: fact for name, fact in loaded.info.items() if name != "weights_sha256"}
+    facts |= {"detector": loaded.detector.config(), "image_size": loaded.image_size, "thresholds": asdict(loaded.thresholds) if loaded.thresholds else None}
+    weights = {PREFIX + name: value.half() if name in large else value for name, value in loaded.detector.state_dict().items()}
+    return {KEY: facts, "state_dict": weights}
 
 
 def store(path: str | Path, **facts: Any) -> None:

@@ -74,10 +74,10 @@ def detectors() -> Iterator[Finding]:
     """What predict.py would take without ``checkpoint=``; and whether results can be written here."""
     from exolight.checkpoint import load_detector
     from exolight.errors import InputError
-    from exolight.inference.command_line import describe, newest_checkpoint
+    from exolight.inference.command_line import default_checkpoint, describe
 
     try:
-        checkpoint = newest_checkpoint()
+        checkpoint = default_checkpoint()
         yield Finding("ok", describe(checkpoint, load_detector(checkpoint).info).removeprefix("no checkpoint= given: "))
     except InputError as error:
         yield Finding("--", str(error))

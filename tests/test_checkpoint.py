@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from exolight import checkpoint as module
-from exolight.checkpoint import detector_weights, load_detector, read_checkpoint, store, weights_hash, write_atomically
+from exolight.checkpoint import KEY, SHIPPED, detector_weights, load_detector, read_checkpoint, slim, store, weights_hash, write_atomically
 from exolight.errors import InputError
+from exolight.inference.export import export, main
+from exolight.inference.runtimes import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, TorchNetwork, largest_differences, random_pictures
 from exolight.models import Detector
 from exolight.thresholds import Thresholds
 
@@ -206,3 +208,107 @@ def test_what_is_no_checkpoint_is_said_in_one_line(kind: str, path: Path, conten
 def test_folder_instead_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no checkpoint"):
         read_checkpoint(tmp_path)
+
+
+# The small checkpoint that is handed on -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(path: Path, content: dict[str, Any]) -> Path:
+    """As a training leaves it: raw weights and an optimiser's state beside the averaged ones."""
+    state = {name: torch.rand_like(value.float()) for name, value in content["state_dict"].items()}
+    write_atomically({**content, "current_model_state": state, "optimizer_states": [state, state]}, path)
+    return path
+
+
+def test_slim_is_small_and_finds_the_same(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"checkpoint={trained}", "format=slim"]) == 0
+    file = trained.with_name("best µ 1.slim.ckpt")
+    assert {one.name for one in trained.parent.iterdir()} == {trained.name, file.name}
+    assert str(file) in capsys.readouterr().out
+    assert 2 * file.stat().st_size < trained.stat().st_size
+    assert file.stat().st_size < 0.6 * sum(value.nbytes for value in detector_weights(read_checkpoint(trained)).values())
+    before, after = load_detector(trained), load_detector(file)
+    boxes, scores = largest_differences(TorchNetwork(after.detector), before.detector, random_pictures((2, 1, 96, 128)))
+    assert 0 < boxes <= MAX_BOX_DIFFERENCE
+    assert 0 < scores <= MAX_SCORE_DIFFERENCE
+
+
+def test_slim_knows_what_it_knew(trained: Path, tmp_path: Path) -> None:
+    file, *_ = export(trained, "slim", tmp_path / "weights" / "simulated_n.ckpt")
+    stored = torch.load(file, weights_only=True)
+    assert set(stored) == {KEY, "state_dict"}
+    assert stored[KEY] == read_checkpoint(trained)[KEY]
+    before, after = load_detector(trained), load_detector(file)
+    assert after.thresholds == before.thresholds == Thresholds(**THRESHOLDS)
+    assert (after.image_size, after.detector.config()) == (before.image_size, before.detector.config())
+    assert after.info == before.info | {"weights_sha256": weights_hash(after.detector.state_dict())}
+
+
+def test_slim_rounds_what_is_large_and_nothing_else(detector: Detector, trained: Path) -> None:
+    made = slim(load_detector(trained))
+    stored, half = detector_weights(made), {name for name, value in made["state_dict"].items() if value.dtype == torch.float16}
+    assert half == {f"detector.{name}" for name, parameter in detector.named_parameters() if parameter.ndim > 1}
+    for name, value in detector.state_dict().items():
+        assert stored[name].dtype == value.dtype
+        assert torch.equal(stored[name], value.half().float() if f"detector.{name}" in half else value), name
+    assert any(name.endswith("running_var") for name in stored)
+
+
+def test_variances_beyond_half_precision_survive(tmp_path: Path, content: dict[str, Any]) -> None:
+    name = next(name for name in content["state_dict"] if name.endswith("running_var"))
+    beyond = torch.logspace(-12, 6, content["state_dict"][name].numel())
+    content["state_dict"] = {**content["state_dict"], name: beyond}
+    write_atomically(content, tmp_path / "a.ckpt")
+    file, *_ = export(tmp_path / "a.ckpt", "slim")
+    assert torch.equal(read_checkpoint(file)["state_dict"][name], beyond)
+
+
+def test_slim_of_slim_is_the_same(trained: Path, tmp_path: Path) -> None:
+    once, *_ = export(trained, "slim", tmp_path / "a.ckpt")
+    again, *_ = export(once, "slim", tmp_path / "b.ckpt")
+    assert load_detector(once).info == load_detector(again).info
+
+
+@pytest.mark.parametrize(("dtype", "same"), [(torch.float16, False), (torch.bfloat16, False), (torch.float64, True)])
+def test_whatever_is_stored_the_detector_is_single_precision(dtype: torch.dtype, same: bool, path: Path, content: dict[str, Any]) -> None:
+    before = load_detector(path).info["weights_sha256"]
+    content["state_dict"] = {name: value.to(dtype) if value.is_floating_point() else value for name, value in content["state_dict"].items()}
+    write_atomically(content, path)
+    loaded = load_detector(path)
+    assert {value.dtype for value in loaded.detector.state_dict().values()} == {torch.float32, torch.int64}
+    assert loaded.info["weights_sha256"] == weights_hash(loaded.detector.state_dict())
+    assert (loaded.info["weights_sha256"] == before) is same
+
+
+def test_a_weight_out_of_range_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
+    name = "detector.head.boxes.0.weight"
+    content["state_dict"] = {**content["state_dict"], name: content["state_dict"][name] + 1e5}
+    write_atomically(content, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="as slim it is not what it is"):
+        export(tmp_path / "a.ckpt", "slim")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_a_training_checkpoint_is_not_replaced_by_its_slim_one(trained: Path) -> None:
+    before = trained.read_bytes()
+    with pytest.raises(InputError, match="the checkpoint itself"):
+        export(trained, "slim", trained)
+    with pytest.raises(InputError, match=r"ends in \.ckpt"):
+        export(trained, "slim", trained.with_suffix(".pt"))
+    assert trained.read_bytes() == before
+
+
+def test_the_detector_that_comes_with_exolight() -> None:
+    if not SHIPPED.is_file():
+        pytest.skip(f"{SHIPPED} is not there: python -m exolight.inference.export checkpoint=best.ckpt format=slim output=weights/simulated_n.ckpt")
+    assert SHIPPED.stat().st_size < 6e6
+    assert set(read_checkpoint(SHIPPED)) == {KEY, "state_dict"}
+    assert torch.float16 in {value.dtype for value in read_checkpoint(SHIPPED)["state_dict"].values()}
+    loaded = load_detector(SHIPPED)
+    assert loaded.detector.class_names == ["exosome"]
+    assert loaded.detector.backbone.name == "cs3darknet_focus_n"
+    assert loaded.thresholds is not None
+    assert 0 < loaded.thresholds.score < 1
+    assert all(value.isfinite().all() for value in loaded.detector.state_dict().values())
+    assert {"data", "training_pictures", "object_size_px", "init"} <= set(loaded.info)

@@ -25,11 +25,12 @@ from exolight.losses import DetectionLoss
 from exolight.models import Detector
 from exolight.models.backbone import Backbone
 from exolight.models.neck import PanFpn
+from exolight.simulation.ranges import Ranges
 from exolight.thresholds import Thresholds
 from exolight.training.module import DetectionModule
 
 CONF = Path(__file__).parents[1] / "conf"
-GROUPS = ("model", "data", "augmentation", "loss", "optimizer", "scheduler", "thresholds", "trainer", "callbacks", "logger", "init", "experiment")
+GROUPS = ("model", "data", "augmentation", "loss", "optimizer", "scheduler", "thresholds", "trainer", "callbacks", "logger", "init", "experiment", "simulation")
 HYDRAS_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -128,6 +129,15 @@ def test_data(train: Any, name: str, tmp_path: Path) -> None:
     assert not isinstance(module.split_choice, DictConfig)
     assert callable(module.source)
     inspect.signature(module.source.func).bind(**module.source.keywords)
+
+
+@pytest.mark.parametrize("name", names("simulation"))
+def test_simulation_presets(train: Any, name: str) -> None:
+    config = train(f"simulation={name}")
+    ranges = instantiate(config.data.source).keywords["ranges"]
+    assert isinstance(ranges, Ranges)
+    assert (ranges == Ranges()) == (name == "default")
+    assert list(ranges.instrument.blur_px) == list(config.simulation.instrument.blur_px)  # the source gets the preset that was chosen
 
 
 @pytest.mark.parametrize("name", names("augmentation"))

@@ -42,6 +42,7 @@ def test_unknown_verbs_and_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_a_healthy_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("exolight.inference.command_line.SHIPPED", tmp_path / "none.ckpt")
     said: list[str] = []
     assert examine(said.append) == 0
     text = "\n".join(said)

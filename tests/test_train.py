@@ -164,7 +164,7 @@ def test_everything_can_train(train_program: Program, tiny: list[str], tmp_path:
 
 
 def test_pictures_without_objects_are_data(train_program: Program, tiny: list[str], tmp_path: Path) -> None:
-    run = train_program(*tiny, "data.source.empty_fraction=1.0", f"hydra.run.dir={tmp_path}/empty")
+    run = train_program(*tiny, "simulation.vesicles.empty_fraction=1.0", f"hydra.run.dir={tmp_path}/empty")
     assert run.status == 0, run.err
     assert "none of the 3 validation pictures has an object" in run.out
     assert (tmp_path / "empty" / "checkpoints" / "best.ckpt").is_file()
@@ -280,6 +280,11 @@ def test_bad_settings(train_program: Program, tiny: list[str], tmp_path: Path, a
     refused(train_program, [*tiny, f"hydra.run.dir={tmp_path}/run", *arguments], *words)
 
 
+def test_a_detector_alone_is_no_training_to_resume(train_program: Program, tiny: list[str], tmp_path: Path) -> None:
+    torch.save({"exolight": {"detector": {}}, "state_dict": {}}, tmp_path / "slim.ckpt")
+    refused(train_program, [*tiny, f"hydra.run.dir={tmp_path}/run", f"resume={tmp_path}/slim.ckpt"], "slim.ckpt", "init=checkpoint")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_a_missing_gpu(train_program: Program, tiny: list[str], tmp_path: Path) -> None:
     refused(train_program, [*tiny, f"hydra.run.dir={tmp_path}/run", "trainer=gpu"], "gpu")
@@ -301,7 +306,7 @@ def test_bad_folders(train_program: Program, tiny: list[str], tmp_path: Path, da
 def test_four_pictures_can_be_learned_by_heart(train_program: Program, tmp_path: Path) -> None:
     """Trained on all and scored on the same pictures, which only a training that works gets right."""
     arguments = [
-        "data.image_size=160", "data.source.count=4", "data.source.image_hw=[160,160]", "data.source.empty_fraction=0", "data.batch_size=4",
+        "data.image_size=160", "data.source.count=4", "data.source.image_hw=[160,160]", "simulation.vesicles.empty_fraction=0", "data.batch_size=4",
         "data.num_workers=0", "logger=none", "~callbacks.progress", "init=random",
     ]  # fmt: skip
     trained = train_program(

@@ -26,7 +26,7 @@ class DetectionDataModule(lightning.LightningDataModule):
     """Annotated pictures, split and loaded.
 
     Args:
-        source: reads or makes the annotations.
+        source: reads or makes the annotations. Pictures that can be made afresh are so for training, in every epoch; evaluation always sees the ones listed.
         augmentation: of training pictures.
         root: the folder of the data; lists that ``split`` names are looked up here.
         split: "standard", "case_study", "folders", "all", fractions or lists; see ``split_images``.
@@ -34,7 +34,7 @@ class DetectionDataModule(lightning.LightningDataModule):
         batch_size: pictures a batch and process.
         num_workers: loader processes.
         pixel_size_nm: rescale pictures to this many nm per pixel; None: fit each into the input.
-        cache_gib: keep up to this much of the rescaled pictures of each part in memory.
+        cache_gib: keep up to this much of the rescaled pictures of each part in memory; nothing is kept of pictures made afresh.
         in_chans: channels of the network's input.
         epochs: of the whole training.
         seed: decides the split, the order and the augmentation.

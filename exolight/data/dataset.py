@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,13 +22,13 @@ class DetectionDataset(Dataset[Sample]):
     """Pictures of a data set, normalised, rescaled once, augmented for training or padded for evaluation.
 
     Args:
-        images: what is known of each picture.
+        images: what is known of each picture. In training, one that can be made afresh (``AnnotatedImage.fresh``) is another one in every epoch.
         image_size: px, the side of the network's square input.
         augmentation: for training; None: whole pictures, nothing random.
         seed: with the epoch and the index it decides all randomness of a sample.
         epochs: of the whole training; augmentation closes its mosaic that many epochs before the end.
         pixel_size_nm: rescale to this many nm per pixel instead of fitting pictures into the input; every picture must know its own.
-        cache_gib: keep up to this much of the rescaled pictures in memory.
+        cache_gib: keep up to this much of the rescaled pictures in memory; nothing is kept of fresh ones, which no other epoch sees.
     """
 
     def __init__(
@@ -48,55 +48,52 @@ class DetectionDataset(Dataset[Sample]):
         self.epochs = epochs
         self.pixel_size_nm = pixel_size_nm
         self.cache_bytes = cache_gib * 2**30
-        self._cache: list[NDArray[np.uint8]] | None = None
+        self._cache: dict[int, NDArray[np.uint8]] = {}
         self._outlines: dict[int, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def factor(self, index: int) -> float | None:
-        """The scale that the wanted nm per pixel asks for; None: fit."""
+    def factor(self, image: AnnotatedImage) -> float:
+        """The scale that the wanted nm per pixel asks for, or else that at which the picture fits into the input."""
         if self.pixel_size_nm is None:
-            return None
-        known = self.images[index].pixel_size_nm
-        if known is None:
-            name = self.images[index].name
-            raise InputError(f"{name}: its nm per pixel is unknown, which data.pixel_size_nm={self.pixel_size_nm} needs: give it or set that to null")
-        return known / self.pixel_size_nm
+            return letterbox_factor(image.image_hw, self.image_size)
+        if image.pixel_size_nm is None:
+            raise InputError(f"{image.name}: its nm per pixel is unknown, which data.pixel_size_nm={self.pixel_size_nm} needs: give it or set that to null")
+        return image.pixel_size_nm / self.pixel_size_nm
 
-    def placed(self, index: int) -> tuple[float, float]:
+    def placed(self, image: AnnotatedImage) -> tuple[float, float]:
         """Factors of x and y from picture px to px of the network's input, before augmentation."""
-        hw = self.images[index].image_hw
-        factor = self.factor(index)
-        factor = letterbox_factor(hw, self.image_size) if factor is None else factor
+        hw, factor = image.image_hw, self.factor(image)
         return max(1, round(hw[1] * factor)) / hw[1], max(1, round(hw[0] * factor)) / hw[0]
 
     def object_sizes(self) -> NDArray[np.float64]:
-        """(N, 2) width, height in px of the network's input of all objects that count."""
+        """(N, 2) width, height in px of the network's input of all objects that count, in the pictures as listed."""
         sizes = [np.zeros((0, 2))]
-        for i, image in enumerate(self.images):
+        for image in self.images:
             kept = image.boxes[~image.ignore]
-            sizes.append((kept[:, 2:] - kept[:, :2]) * np.array(self.placed(i)))
+            sizes.append((kept[:, 2:] - kept[:, :2]) * np.array(self.placed(image)))
         return np.concatenate(sizes)
 
     def load_all(self) -> None:
-        """Read every picture once, before workers are started, and keep the rescaled ones where they fit into memory.
+        """Read every picture that is not made afresh once, before workers are started, and keep the rescaled ones where they fit into memory.
 
         Raises:
             InputError: for all unreadable pictures at once; the log names each.
         """
-        expected = sum(image.image_hw[0] * image.image_hw[1] * math.prod(self.placed(i)) for i, image in enumerate(self.images))
+        lasting = {i: image for i, image in enumerate(self.images) if self._fresh(i) is None}
+        expected = sum(math.prod(image.image_hw) * math.prod(self.placed(image)) for image in lasting.values())
         keep = expected <= self.cache_bytes
 
-        def attempt(index: int) -> NDArray[np.uint8] | InputError | None:
+        def attempt(image: AnnotatedImage) -> NDArray[np.uint8] | InputError | None:
             try:
-                pixels = self._read(index)
+                pixels = self._read(image)
                 return pixels if keep else None
             except InputError as error:
                 return error
 
         with ThreadPoolExecutor(4) as pool:
-            results = list(pool.map(attempt, range(len(self))))
+            results = list(pool.map(attempt, lasting.values()))
         problems = [r for r in results if isinstance(r, InputError)]
         for problem in problems:
             log.error("%s", problem)
@@ -104,45 +101,61 @@ class DetectionDataset(Dataset[Sample]):
             more = f" (and {len(problems) - 1} more pictures, see the log)" if len(problems) > 1 else ""
             raise InputError(f"{problems[0]}{more}")
         if keep:
-            self._cache = [r for r in results if isinstance(r, np.ndarray)]
+            self._cache = {i: r for i, r in zip(lasting, results, strict=True) if isinstance(r, np.ndarray)}
         else:
-            log.info("%d pictures would take %.1f GiB: they are read again for every epoch", len(self), expected / 2**30)
+            log.info("%d pictures would take %.1f GiB: they are read again for every epoch", len(lasting), expected / 2**30)
 
-    def _read(self, index: int) -> NDArray[np.uint8]:
+    def _read(self, image: AnnotatedImage) -> NDArray[np.uint8]:
         """The picture, normalised as a whole and rescaled once."""
-        image = self.images[index]
         pixels = image.read().pixels
         (height, width), (told_height, told_width) = pixels.shape, image.image_hw
         if (height, width) != (told_height, told_width):
             raise InputError(f"{image.name}: the picture is {height} x {width} px, its annotation says {told_height} x {told_width}")
-        factor = self.factor(index)
-        return rescale(normalise(pixels), letterbox_factor(image.image_hw, self.image_size) if factor is None else factor)[0]
+        return rescale(normalise(pixels), self.factor(image))[0]
 
     def _pixels(self, index: int) -> NDArray[np.uint8]:
-        return self._cache[index] if self._cache is not None else self._read(index)
+        return self._cache[index] if index in self._cache else self._read(self.images[index])
 
-    def scene(self, index: int) -> Scene:
-        """The picture at the network's scale, with its objects, unpadded."""
-        image = self.images[index]
+    def _points(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         if index not in self._outlines:
-            self._outlines[index] = outline_points(image.boxes, image.outlines)
-        points, counts = self._outlines[index]
-        return Scene(self._pixels(index), points * np.array(self.placed(index), dtype=np.float32), counts, image.labels, image.ignore)
+            self._outlines[index] = outline_points(self.images[index].boxes, self.images[index].outlines)
+        return self._outlines[index]
+
+    def _fresh(self, index: int) -> Callable[[int], AnnotatedImage] | None:
+        """What makes the pictures of this index; None where there is only the one listed, as always in evaluation."""
+        return None if self.augmentation is None else self.images[index].fresh
+
+    def picture(self, index: int, epoch: int) -> AnnotatedImage:
+        """The picture that stands for an index in an epoch."""
+        fresh = self._fresh(index)
+        return self.images[index] if fresh is None else fresh(epoch)
+
+    def scene(self, index: int, image: AnnotatedImage) -> Scene:
+        """What stands for an index at the network's scale, with its objects, unpadded. Nothing is kept of a fresh picture: the next epoch has another."""
+        if image is self.images[index]:
+            pixels, (points, counts) = self._pixels(index), self._points(index)
+        else:
+            pixels, (points, counts) = self._read(image), outline_points(image.boxes, image.outlines)
+        return Scene(pixels, points * np.array(self.placed(image), dtype=np.float32), counts, image.labels, image.ignore)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         """Sample ``index``, or (epoch, index) in training."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        image = self.images[index]
+        image = self.picture(index, epoch)
         if self.augmentation is None:
             pixels, placement = self._whole(index)
             return Sample(pixels, placement.to_input(image.boxes), image.labels, image.ignore, index, placement, image.image_hw)
+
+        def load(i: int) -> Scene:
+            return self.scene(i, image if i == index else self.picture(i, epoch))
+
         rng = np.random.default_rng((self.seed, epoch, index))
         mosaic_open = epoch < self.epochs - self.augmentation.close_mosaic
-        made = self.augmentation(self.scene, index, len(self), self.image_size, rng, mosaic_open)
+        made = self.augmentation(load, index, len(self), self.image_size, rng, mosaic_open)
         return Sample(made.image, made.boxes, made.labels, made.ignore, index, Placement(1.0, 1.0), image.image_hw)
 
     def _whole(self, index: int) -> tuple[NDArray[np.uint8], Placement]:
-        pixels, scale = self._pixels(index), self.placed(index)
+        pixels, scale = self._pixels(index), self.placed(self.images[index])
         field, placement = place(pixels, self.image_size, factor=1.0)
         return field, placement._replace(scale_x=scale[0], scale_y=scale[1])
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from exolight.checkpoint import LoadedDetector
+from exolight.checkpoint import SHIPPED, LoadedDetector
 from exolight.errors import InputError
 from exolight.inference.files import existing_path
 from exolight.inference.predictor import Predictor
@@ -132,16 +132,26 @@ def choose_thresholds(asked: Mapping[str, Any], stored: Thresholds | None) -> tu
     return Thresholds(**values), source
 
 
-def newest_checkpoint(root: Path = Path("outputs/train")) -> Path:
-    """``best.ckpt`` of the run that finished last: a run writes its metrics.json at the very end. Raises ``InputError`` where there is none."""
+def default_checkpoint(root: Path = Path("outputs/train")) -> Path:
+    """``best.ckpt`` of the run that finished last, a run writing its metrics.json at the very end; where none has, the detector that comes with exolight.
+
+    Raises:
+        InputError: there is neither.
+    """
     finished = [path for path in root.glob("*/checkpoints/best.ckpt") if (path.parents[1] / "metrics.json").is_file()]
-    if not finished:
-        raise InputError(f"no checkpoint given, and no finished training run in {root}: give checkpoint=FILE, or train a detector first")
-    return max(finished, key=lambda path: (path.parents[1] / "metrics.json").stat().st_mtime)
+    if finished:
+        return max(finished, key=lambda path: (path.parents[1] / "metrics.json").stat().st_mtime)
+    if not SHIPPED.is_file():
+        lacking = f"no checkpoint given, and no finished training run in {root}, nor the detector that comes with exolight, {SHIPPED}"
+        raise InputError(f"{lacking}: give checkpoint=FILE, or train a detector first")
+    return SHIPPED
 
 
 def describe(checkpoint: Path, info: Mapping[str, Any]) -> str:
     """In one line what a checkpoint that nobody has named was trained on, with the warning that it may not fit."""
+    if checkpoint == SHIPPED:
+        taken = f"no training run has finished here, so taking the detector that comes with exolight, {checkpoint}"
+        return f"no checkpoint= given: {taken}; it has learned from simulated pictures only and may not fit these pictures"
     when = datetime.fromtimestamp(checkpoint.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
     pictures = f"{info['training_pictures']} pictures of {info['data']}" if "training_pictures" in info else "pictures it does not tell of"
     return f"no checkpoint= given: taking the newest finished run's, {checkpoint}, trained until {when} on {pictures}; it may not fit these pictures"
@@ -158,7 +168,7 @@ def _compose(overrides: list[str], conf: Path) -> dict[str, Any]:
 
 
 def _checkpoint(asked: str | None) -> Path:
-    path = newest_checkpoint() if asked is None else existing_path(asked)
+    path = default_checkpoint() if asked is None else existing_path(asked)
     if not path.is_file():
         raise InputError(f"checkpoint={asked}: no such file; give the .ckpt file that training wrote")
     return path

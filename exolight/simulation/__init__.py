@@ -1,1 +1,5 @@
-"""The negative-stain TEM simulator: annotated pictures where there are none. ``pool.simulate`` is the data set, ``picture.render`` one picture."""
+"""The negative-stain TEM simulator: annotated pictures where there are none.
+
+``ranges`` what is drawn from -> ``scene`` a specimen in nm -> ``formation`` from specimen to file -> ``picture`` pixels and truth -> ``source`` a data set
+for training, ``files`` one on the disk.
+"""

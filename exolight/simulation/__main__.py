@@ -1,4 +1,4 @@
-"""python -m exolight.simulation out=FOLDER count=12 seed=7: simulated pictures and their annotations as files."""
+"""python -m exolight.simulation out=FOLDER count=12 seed=7 [simulation=hard]: simulated pictures and their annotations as files."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from exolight import command_line
 from exolight.simulation.files import write_files
+from exolight.simulation.source import check
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -15,9 +16,9 @@ CONF = Path(__file__).parents[2] / "conf"
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="simulate")
 def main(cfg: DictConfig) -> None:
     with command_line.one_line_errors():
-        dataset = instantiate(cfg.data.source, count=cfg.count, seed=cfg.seed)()
-        write_files(dataset, cfg.out)
-        print(f"{len(dataset.images)} pictures with {sum(len(i.boxes) for i in dataset.images)} vesicles are in {cfg.out}")
+        hw, pixel_size_nm = check(cfg.count, cfg.image_hw, cfg.pixel_size_nm, cfg.seed)
+        vesicles = write_files(cfg.out, cfg.count, cfg.seed, hw, pixel_size_nm, instantiate(cfg.simulation, _convert_="all"))
+        print(f"{cfg.count} pictures with {vesicles} vesicles are in {cfg.out}")
 
 
 if __name__ == "__main__":

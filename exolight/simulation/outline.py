@@ -1,34 +1,36 @@
 """Outlines of vesicles: star-shaped curves round a centre, their area, their part inside the picture, and how far two of them overlap.
 
-An outline is the OUTER MEMBRANE. Points are x, y in pixels, (0, 0) the outer corner of the first pixel, as everywhere in exolight.
+An outline is the OUTER MEMBRANE. Points are x, y in nm (or px, where the truth about a picture is written), (0, 0) the outer corner of the first pixel.
 """
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-ANGLES = 128  # points of an outline: the chord error of a circle of 100 px radius is 0.03 px
+ANGLES = 128  # points of an outline: the chord error of a circle of 100 nm radius is 0.03 nm
 _SUBPIXEL_BITS = 4  # fillPoly takes fixed-point coordinates; 1/16 px
 
 
-def random_radii(rng: np.random.Generator, diameter_px: float, aspect: float, roughness: float) -> NDArray[np.float32]:
-    """Radius of an ellipse disturbed by its 2nd to 7th Fourier harmonic, at equal angles from the x axis towards y: (ANGLES,) px.
+def random_radii(rng: np.random.Generator, diameter: float, aspect: float, roughness: float) -> NDArray[np.float32]:
+    """Radius of an ellipse disturbed by Fourier harmonics, at equal angles from the x axis towards y: (ANGLES,), in the unit of ``diameter``.
 
-    ``aspect`` is long over short axis (>= 1), ``roughness`` the standard deviation of the disturbance in radii. The area enclosed by ``polygon`` of
-    the result is that of a disc of ``diameter_px``, so the diameter is the area-equivalent one.
+    ``aspect`` is long over short axis (>= 1), ``roughness`` the standard deviation of the disturbance in radii: mostly of the 2nd to 7th harmonic, whose
+    amplitude falls with the order because a membrane is stiff; a tenth of it of the 8th to 19th, the bumps of what sits on a membrane. The area
+    enclosed by ``polygon`` of the result is that of a disc of ``diameter``, so the diameter is the area-equivalent one.
     """
     theta = np.arange(ANGLES) * (2 * math.pi / ANGLES)
     turned = theta - rng.uniform(0, math.pi)
     radii = 1 / np.sqrt(np.cos(turned) ** 2 / aspect + np.sin(turned) ** 2 * aspect)
-    orders = np.arange(2, 8)
-    weights = rng.normal(size=len(orders)) / orders  # amplitudes fall with the order: a membrane is stiff
+    orders = np.arange(2, 20)
+    weights = rng.normal(size=len(orders)) * np.where(orders < 8, 1 / orders, 0.03)
     phases = rng.uniform(0, 2 * math.pi, len(orders))
     wobble = (weights[:, None] * np.cos(orders[:, None] * theta + phases[:, None])).sum(axis=0)
     radii = radii * np.clip(1 + roughness * wobble, 0.6, 1.5)
     area = 0.5 * math.sin(2 * math.pi / ANGLES) * float((radii * np.roll(radii, 1)).sum())
-    return (radii * (diameter_px / 2) * math.sqrt(math.pi / area)).astype(np.float32)
+    return (radii * (diameter / 2) * math.sqrt(math.pi / area)).astype(np.float32)
 
 
 def polygon(centre: tuple[float, float], radii: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -38,13 +40,13 @@ def polygon(centre: tuple[float, float], radii: NDArray[np.float32]) -> NDArray[
 
 
 def polygon_area(points: NDArray[np.float32]) -> float:
-    """Area of a simple polygon (K, 2) in square pixels (shoelace formula); 0 for fewer than three points."""
+    """Area of a simple polygon (K, 2) (shoelace formula); 0 for fewer than three points."""
     x, y = points.astype(np.float64).T
     return 0.5 * abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()))
 
 
-def clip_polygon(points: NDArray[np.float32], hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The part of a polygon (K, 2) inside a picture of ``hw`` = (height, width) px: (K', 2), K' = 0 where nothing is inside.
+def clip_polygon(points: NDArray[np.float32], hw: tuple[float, float]) -> NDArray[np.float32]:
+    """The part of a polygon (K, 2) inside a field of ``hw`` = (height, width): (K', 2), K' = 0 where nothing is inside.
 
     Clamping the points instead would keep the extent of what is outside and make the box of a cut vesicle too large. Sutherland and Hodgman,
     Commun. ACM 17 (1974) 32: one half plane after the other.
@@ -67,7 +69,7 @@ def clip_polygon(points: NDArray[np.float32], hw: tuple[int, int]) -> NDArray[np
     return points
 
 
-def fill(canvas: NDArray[np.uint8], points: NDArray[np.float32], value: int, offset: tuple[float, float] = (0.0, 0.0)) -> None:
+def fill(canvas: NDArray[Any], points: NDArray[np.float32], value: int, offset: tuple[float, float] = (0.0, 0.0)) -> None:
     """Paint a polygon (K, 2) into ``canvas``, whose outer corner lies at ``offset`` = (x, y). In place; up to half a pixel too wide."""
     corners = (points - np.asarray(offset, np.float32) - 0.5) * (1 << _SUBPIXEL_BITS)  # OpenCV counts from the centre of the first pixel
     cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], value, shift=_SUBPIXEL_BITS)

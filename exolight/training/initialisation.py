@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from timm.models import adapt_input_conv
 
-from exolight.checkpoint import KEY, detector_weights, read_checkpoint
+from exolight.checkpoint import KEY, SHIPPED, detector_weights, read_checkpoint
 from exolight.errors import InputError
 from exolight.models.anchors import best_possible_recall, fit_anchors
 from exolight.models.detector import Detector
@@ -90,6 +90,20 @@ def checkpoint_weights(detector: Detector, path: str) -> dict[str, Any]:
         if names:
             log.warning("init: %d tensors %s: %s%s", len(names), label, ", ".join(names[:8]), " ..." if len(names) > 8 else "")
     return {"init": "checkpoint", "init_weights": str(Path(path)), "init_kept": len(kept), "init_dropped": dropped}
+
+
+def simulated_weights(detector: Detector) -> dict[str, Any]:
+    """Start from the detector that comes with exolight and has learned from simulated pictures only; otherwise as ``checkpoint_weights``.
+
+    Raises:
+        InputError: it is not there, or is of another backbone.
+    """
+    if not SHIPPED.is_file():
+        raise InputError(f"init=simulated: {SHIPPED} is not there; it comes with exolight's checkout: take it from there, or use init=auto")
+    known = read_checkpoint(SHIPPED)[KEY]["detector"]["backbone"]["name"]
+    if detector.backbone.name != known:
+        raise InputError(f"init=simulated: its weights are for {known}, not {detector.backbone.name}: use model=n, or init=auto or init=imagenet")
+    return checkpoint_weights(detector, str(SHIPPED)) | {"init": "simulated"}
 
 
 def is_first_convolution(target: torch.Tensor, value: torch.Tensor) -> bool:

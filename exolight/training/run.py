@@ -20,6 +20,7 @@ from exolight.checkpoint import KEY, detector_weights, load_detector, read_check
 from exolight.data.datamodule import DetectionDataModule
 from exolight.errors import InputError
 from exolight.evaluation.records import ImageResult
+from exolight.evaluation.sizes import diameter_errors, diameter_pairs
 from exolight.models.detector import Detector
 from exolight.training.checkpointing import AtomicCheckpointIO
 from exolight.training.memory import keep_freed_memory
@@ -63,8 +64,8 @@ def check(cfg: DictConfig) -> None:
         raise InputError("checkpoint= is scored with fit=false; to train on from it use init=checkpoint init.path=... or resume=...")
     if not cfg.fit and cfg.checkpoint is None:
         raise InputError("fit=false scores a checkpoint: say which with checkpoint=outputs/train/.../checkpoints/best.ckpt")
-    if cfg.resume is not None:
-        read_checkpoint(cfg.resume)
+    if cfg.resume is not None and "epoch" not in read_checkpoint(cfg.resume):
+        raise InputError(f"resume={cfg.resume}: it holds a detector alone, no training to go on with; to train on from it use init=checkpoint init.path=...")
 
 
 def build_detector(cfg: DictConfig, class_names: list[str]) -> tuple[Detector, dict[str, Any]]:
@@ -169,7 +170,11 @@ def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, c
         module.operating_point = stored
         metrics[part] = {name.removeprefix(f"{part}/"): float(value) for name, value in trainer.callback_metrics.items() if name.startswith(f"{part}/")}
         results[part] = list(module.results)
+        metrics[part] |= diameter_errors(diameter_pairs(results[part], data.datasets[part].images, metrics[part]["threshold"]))
         log.info("%s: mAP50 %.3f, mAP %.3f, precision %.3f, recall %.3f, F1 %.3f at score %.3f", part, *scores_line(metrics[part]))
+        if "diameter_error" in metrics[part]:
+            sizes = [metrics[part][name] for name in ("diameter_error_nm", "diameter_error", "diameter_bias_nm")]
+            log.info("%s: median error of a found vesicle's diameter %.1f nm (%.1f %%), of which %+.1f nm is bias", part, sizes[0], 100 * sizes[1], sizes[2])
     return metrics, results
 
 

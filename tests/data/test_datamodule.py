@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from exolight.annotated_image import AnnotationSet
+from exolight.annotated_image import AnnotatedImage, AnnotationSet
 from exolight.data.annotations import read_masks
 from exolight.data.augmentation import Augmentation
 from exolight.data.datamodule import DetectionDataModule
+from exolight.data.sample import Batch
 from exolight.errors import InputError
-from exolight.simulation.pool import simulate
+from exolight.micrograph import Micrograph
+from exolight.simulation.source import simulate
 
-POOL = simulate(count=12, image_hw=(96, 128), seed=0, mean_vesicles=3, diameter_median_nm=40.0, diameter_range_nm=(20.0, 80.0))
+POOL = simulate(count=12, image_hw=(96, 128), pixel_size_nm=2.0)
 
 
 def first(count: int) -> Callable[[], AnnotationSet]:
@@ -51,6 +53,31 @@ def test_training_is_augmented_and_evaluation_is_not() -> None:
     loader, evaluation = data.train_dataloader(), data.val_dataloader()
     assert not torch.equal(next(iter(loader)).images, next(iter(loader)).images)
     assert torch.equal(next(iter(evaluation)).images, next(iter(evaluation)).images)
+
+
+def speckled(index: int, epoch: int) -> AnnotatedImage:
+    pixels = np.random.default_rng((index, epoch)).integers(0, 255, (48, 64), dtype=np.uint8)
+    box, label, ignore = np.array([[8, 8, 40, 40]], np.float32), np.zeros(1, np.int64), np.zeros(1, bool)
+    return AnnotatedImage(f"{index}", functools.partial(Micrograph, pixels), (48, 64), box, label, ignore, fresh=functools.partial(speckled, index))
+
+
+def test_only_training_pictures_are_fresh() -> None:
+    """Two epochs of each part, with and without workers: training never repeats a picture, evaluation repeats the listed ones."""
+    listed = [speckled(index, 99) for index in range(6)]
+
+    def parts(workers: int) -> list[list[Batch]]:
+        source, split = lambda: AnnotationSet(listed, ["speckle"]), {"train": 0.5, "val": 0.5}
+        data = DetectionDataModule(source, Augmentation(), split=split, image_size=64, batch_size=3, num_workers=workers)
+        data.setup("fit")
+        assert [len(data.datasets[part]._cache) for part in ("train", "val")] == [0, 3]
+        return [[batch for _ in range(2) for batch in loader] for loader in (data.train_dataloader(), data.val_dataloader())]
+
+    train, val = parts(0)
+    assert len({picture.numpy().tobytes() for batch in train for picture in batch.images}) == 6
+    assert torch.equal(val[0].images, val[1].images)
+    for alone, together in zip((train, val), parts(2), strict=True):
+        for a, b in zip(alone, together, strict=True):
+            assert all(torch.equal(left, right) for left, right in zip(a, b, strict=True))
 
 
 def test_setup_does_its_work_once() -> None:

@@ -1,6 +1,8 @@
 """Samples and batches: objects stay where they were drawn on the way to the network and back, and order is a function of seed and epoch."""
 
+import dataclasses
 import functools
+import itertools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from exolight.data.sample import Batch, Sample, collate
 from exolight.errors import InputError
 from exolight.micrograph import Micrograph, read_micrograph
 from exolight.preprocessing import PADDING_GREY, Placement, normalise, place
-from exolight.simulation.pool import simulate
+from exolight.simulation.source import simulate
 
 
 def drawn(hw: tuple[int, int], seed: int, dtype: type = np.uint8, nm: float | None = 2.0) -> AnnotatedImage:
@@ -52,6 +54,22 @@ STRONG = Augmentation(
     close_mosaic=2,
     mixup=0.3,
 )
+
+
+def renewed(seed: int, epoch: int) -> AnnotatedImage:
+    """A picture whose size and nm per pixel change from epoch to epoch, too."""
+    return drawn((48 + 8 * epoch, 64), 100 * seed + epoch, nm=2.0 + epoch)
+
+
+def refused(epoch: int) -> AnnotatedImage:
+    raise AssertionError("nobody may ask for a fresh picture here")
+
+
+def unread() -> Micrograph:
+    raise AssertionError("nobody may read the listed picture here")
+
+
+STREAMED = [dataclasses.replace(drawn((48, 64), i), reader=unread, fresh=functools.partial(renewed, i)) for i in (1, 2, 3)]
 
 
 def back(batch: Batch, rows: torch.Tensor) -> list[np.ndarray]:
@@ -170,9 +188,10 @@ def test_a_sample_depends_on_seed_epoch_and_index_only() -> None:
     assert not np.array_equal(other.image, expected[0].image)
 
 
-def test_workers_change_nothing() -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_workers_change_nothing(streamed: bool) -> None:
     def batches(workers: int) -> list[Batch]:
-        dataset = DetectionDataset(IMAGES, 64, STRONG, seed=1, epochs=9)
+        dataset = DetectionDataset([*STREAMED, IMAGES[0]] if streamed else IMAGES, 64, STRONG, seed=1, epochs=9)
         dataset.load_all()
         sampler = EpochSampler(4, seed=1)
         loader = DataLoader(dataset, 2, sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0)
@@ -185,9 +204,97 @@ def test_workers_change_nothing() -> None:
             assert torch.equal(left, right)
 
 
-def test_it_travels_to_a_worker_as_windows_and_macos_send_it() -> None:
-    dataset = DetectionDataset(IMAGES, 64, STRONG, seed=1, epochs=9)
+@pytest.mark.parametrize("images", [IMAGES, STREAMED], ids=["listed", "fresh"])
+def test_it_travels_to_a_worker_as_windows_and_macos_send_it(images: list[AnnotatedImage]) -> None:
+    dataset = DetectionDataset(images, 64, STRONG, seed=1, epochs=9)
     assert_same(pickle.loads(pickle.dumps(dataset))[(1, 2)], dataset[(1, 2)])
+
+
+def test_training_sees_a_fresh_picture_in_every_epoch() -> None:
+    """Without any augmentation a sample is the epoch's picture as evaluation would place it, at its own size and nm per pixel."""
+    for pixel_size_nm in (None, 4.0):
+        dataset = DetectionDataset(STREAMED, 64, Augmentation(), pixel_size_nm=pixel_size_nm)
+        for epoch in range(3):
+            expected = DetectionDataset([renewed(i, epoch) for i in (1, 2, 3)], 64, pixel_size_nm=pixel_size_nm)
+            for i in range(3):
+                found = dataset[(epoch, i)]
+                np.testing.assert_array_equal(found.image, expected[i].image)
+                np.testing.assert_allclose(found.boxes, expected[i].boxes, atol=0.01)
+                np.testing.assert_array_equal(found.labels, expected[i].labels)
+                np.testing.assert_array_equal(found.ignore, expected[i].ignore)
+                assert (found.index, found.image_hw) == (i, (48 + 8 * epoch, 64))
+
+
+def test_fresh_pictures_keep_their_outlines() -> None:
+    """A turned diamond is narrower than a turned ellipse in the same box."""
+    box, diamond = np.array([[8, 8, 40, 40]], np.float32), np.array([[24, 8], [40, 24], [24, 40], [8, 24]], np.float32)
+    fixed = AnnotatedImage("a", functools.partial(Micrograph, np.eye(48, dtype=np.uint8)), (48, 48), box, np.zeros(1, np.int64), np.zeros(1, bool))
+    outlined = dataclasses.replace(fixed, outlines=(diamond,))
+    turn = Augmentation({"turn": albumentations.Affine(rotate=(45, 45), p=1)})
+    found = DetectionDataset([dataclasses.replace(fixed, fresh=lambda _: outlined)], 48, turn)[(0, 0)]
+    np.testing.assert_allclose(found.boxes[0, 2:] - found.boxes[0, :2], 32 / 2**0.5, atol=0.1)
+
+
+def test_nothing_is_kept_of_fresh_pictures() -> None:
+    dataset = DetectionDataset(STREAMED, 64, STRONG, epochs=9)
+    dataset.load_all()
+    for key in itertools.product(range(3), range(3)):
+        _ = dataset[key]
+    assert not dataset._cache
+    assert not dataset._outlines
+
+
+def test_evaluation_asks_for_no_fresh_picture() -> None:
+    """Nor do the sizes of the objects, from which the anchors come."""
+    images = [dataclasses.replace(image, fresh=refused) for image in IMAGES]
+    dataset, plain = DetectionDataset(images, 64), DetectionDataset(IMAGES, 64)
+    dataset.load_all()
+    assert list(dataset._cache) == [0, 1, 2, 3]
+    for i in range(len(images)):
+        assert_same(dataset[(5, i)], plain[i])
+    np.testing.assert_array_equal(DetectionDataset(images, 64, STRONG).object_sizes(), plain.object_sizes())
+
+
+def test_fresh_pictures_join_those_that_stay() -> None:
+    """Only the latter are read ahead and kept, under their own index."""
+    images = [STREAMED[0], IMAGES[0], STREAMED[1], IMAGES[1]]
+    cached, uncached = (DetectionDataset(images, 64, STRONG, seed=1, epochs=9, cache_gib=gib) for gib in (1.0, 0.0))
+    cached.load_all()
+    assert sorted(cached._cache) == [1, 3]
+    for key in itertools.product(range(3), range(4)):
+        assert_same(cached[key], uncached[key])
+    assert set(cached._outlines) == {1, 3}
+    plain = DetectionDataset(images, 64, Augmentation())
+    assert np.array_equal(plain[(0, 1)].image, plain[(1, 1)].image)
+    assert not np.array_equal(plain[(0, 0)].image, plain[(1, 0)].image)
+
+
+def plain_grey(index: int, epoch: int) -> AnnotatedImage:
+    """One grey that tells index and epoch."""
+    pixels = np.full((64, 64), 30 + 20 * index + 80 * epoch, np.uint8)
+    pixels[0, 0], pixels[0, 1] = 0, 255
+    return AnnotatedImage(f"{index}", functools.partial(Micrograph, pixels), (64, 64), np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+
+
+def test_a_mosaic_joins_fresh_pictures_of_one_epoch() -> None:
+    images = [dataclasses.replace(plain_grey(i, 0), reader=unread, fresh=functools.partial(plain_grey, i)) for i in range(3)]
+    dataset = DetectionDataset(images, 64, Augmentation(mosaic=1.0, mixup=0.0), epochs=9)
+    for epoch in range(2):
+        greys = [set(np.unique(dataset[(epoch, i)].image).tolist()) - {0, 255, PADDING_GREY} for i in range(3)]
+        assert max(len(found) for found in greys) > 1
+        assert set.union(*greys) == {30 + 20 * i + 80 * epoch for i in range(3)}
+
+
+def test_each_fresh_picture_is_made_for_the_sample_once() -> None:
+    """Drawing is what costs: the picture that is wanted is not drawn a second time for its size."""
+    made = []
+
+    def fresh(epoch: int) -> AnnotatedImage:
+        made.append(epoch)
+        return renewed(1, epoch)
+
+    _ = DetectionDataset([dataclasses.replace(STREAMED[0], fresh=fresh)], 64, Augmentation())[(2, 0)]
+    assert made == [2]
 
 
 def test_mosaic_closes_for_the_last_epochs() -> None:
@@ -260,7 +367,8 @@ def test_batch_without_any_object() -> None:
 
 
 def test_simulated_pictures_go_the_same_way() -> None:
-    images, _ = simulate(count=3, image_hw=(96, 128), seed=1, empty_fraction=0.0)
+    images, _ = simulate(count=3, image_hw=(96, 128), seed=1)
+    assert any(len(image.boxes) for image in images)
     batch = collate([DetectionDataset(images, 96)[i] for i in range(3)])
     for image, boxes in zip(images, back(batch, batch.targets), strict=True):
         np.testing.assert_allclose(boxes, image.boxes[~image.ignore], atol=0.01)

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from exolight.errors import InputError
-from exolight.inference.command_line import Command, choose_thresholds, describe, newest_checkpoint, read_command
+from exolight.inference.command_line import Command, choose_thresholds, default_checkpoint, describe, read_command
 from exolight.thresholds import Thresholds
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -117,9 +117,27 @@ def test_impossible_thresholds(argument: str, words: str) -> None:
         choose_thresholds(read(argument).thresholds, None)
 
 
-def test_the_newest_finished_run_is_taken() -> None:
-    with pytest.raises(InputError, match="no checkpoint"):
-        newest_checkpoint()
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the detector that comes with exolight would be."""
+    monkeypatch.setattr("exolight.inference.command_line.SHIPPED", tmp_path / "simulated_n.ckpt")
+    return tmp_path / "simulated_n.ckpt"
+
+
+def test_without_a_finished_run_the_shipped_detector_is_taken(shipped: Path) -> None:
+    with pytest.raises(InputError, match=r"no checkpoint given, and no finished training run .*simulated_n\.ckpt: give checkpoint=FILE") as caught:
+        default_checkpoint()
+    assert "\n" not in str(caught.value)
+    shipped.touch()
+    command = read_command(["a.png"], CONF)
+    assert (command.checkpoint, command.chosen) == (shipped, True)
+    said = describe(shipped, {"training_pictures": 1600, "data": "simulated"})
+    assert said.startswith(f"no checkpoint= given: no training run has finished here, so taking the detector that comes with exolight, {shipped}; ")
+    assert said.endswith("it has learned from simulated pictures only and may not fit these pictures")
+
+
+def test_the_newest_finished_run_is_taken(shipped: Path) -> None:
+    shipped.touch()
     for time, name in enumerate(["2026-01-02", "2026-01-01", "2026-01-03"]):
         folder = Path("outputs/train", name)
         (folder / "checkpoints").mkdir(parents=True)
@@ -127,11 +145,11 @@ def test_the_newest_finished_run_is_taken() -> None:
         if name != "2026-01-03":  # still training, or died
             (folder / "metrics.json").touch()
             os.utime(folder / "metrics.json", (time, time))
-    newest = newest_checkpoint()
+    newest = default_checkpoint()
     assert newest == Path("outputs/train/2026-01-01/checkpoints/best.ckpt")
     assert read_command(["a.png"], CONF).chosen
     said = describe(newest, {"training_pictures": 40, "data": "/grids"})
     assert f"{newest}, trained until 20" in said
     assert "on 40 pictures of /grids; it may not fit" in said
     assert "does not tell" in describe(newest, {})
-    assert read_command(["a.png"], CONF).checkpoint == newest_checkpoint()
+    assert read_command(["a.png"], CONF).checkpoint == newest

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exolight.checkpoint import KEY, PREFIX, write_atomically
+from exolight.checkpoint import KEY, PREFIX, load_detector, slim, write_atomically
 from exolight.models.detector import Detector
 from exolight.thresholds import Thresholds
 
@@ -61,6 +61,20 @@ def test_all_well(program: ModuleType, workplace: Path, capsys: pytest.CaptureFi
     assert images["count"].sum() == len(vesicles) == summary["vesicles"]
     assert images["pixel_size_nm"].tolist() == [1.5, 1.5]
     assert len(list(Path("out/overlays").iterdir())) == len(list(Path("out/labels").iterdir())) == 2
+
+
+def test_without_a_checkpoint_the_shipped_detector(
+    program: ModuleType, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = workplace / "weights" / "simulated_n.ckpt"
+    write_atomically(slim(load_detector("best µ.ckpt")), shipped)
+    monkeypatch.setattr("exolight.inference.command_line.SHIPPED", shipped)
+    assert program.main(["EV grid 3 (donor 2)", "output=out", "device=cpu", "backend=torch"]) == 0
+    said = capsys.readouterr().out
+    assert f"taking the detector that comes with exolight, {shipped}; it has learned from simulated pictures only and may not fit" in said
+    assert "score threshold 0.002 (the checkpoint's operating point)" in said
+    settings = json.loads(Path("out/summary.json").read_text(encoding="utf-8"))["settings"]
+    assert (settings["checkpoint"], settings["weights_sha256"]) == (str(shipped), load_detector(shipped).info["weights_sha256"])
 
 
 def test_nothing_found_is_a_result(program: ModuleType, workplace: Path) -> None:

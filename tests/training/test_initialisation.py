@@ -13,12 +13,12 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from exolight.checkpoint import KEY, PREFIX, write_atomically
+from exolight.checkpoint import KEY, PREFIX, load_detector, slim, write_atomically
 from exolight.errors import InputError
 from exolight.models import Detector
 from exolight.models.anchors import best_possible_recall
 from exolight.models.backbone import impatient_hub
-from exolight.training.initialisation import adapt_anchors, checkpoint_weights, imagenet_weights, random_weights
+from exolight.training.initialisation import adapt_anchors, checkpoint_weights, imagenet_weights, random_weights, simulated_weights
 
 PUBLISHED = "cs3darknet_focus_s.ra4_e3600_r256_in1k"
 
@@ -224,6 +224,49 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 def test_a_missing_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.ckpt"):
         checkpoint_weights(make(), str(tmp_path / "missing.ckpt"))
+
+
+# The detector that comes with exolight ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Untrained, in half precision."""
+    path = tmp_path / "weights, 1" / "simulated_n.ckpt"
+    write_atomically(slim(load_detector(written(make(["exosome"], seed=1), tmp_path / "a.ckpt"))), path)
+    monkeypatch.setattr("exolight.training.initialisation.SHIPPED", path)
+    return path
+
+
+@pytest.mark.parametrize("classes", [["exosome"], ["particle"], ["exosome", "virus"]])
+def test_simulated_starts_from_the_shipped_weights(classes: list[str], shipped: Path) -> None:
+    source, target = load_detector(shipped).detector, make(classes, seed=2)
+    record = simulated_weights(target)
+    assert record == {"init": "simulated", "init_weights": str(shipped), "init_kept": len(source.state_dict()), "init_dropped": []}
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
+    assert {value.dtype for value in target.state_dict().values()} == {torch.float32, torch.int64}
+
+
+@pytest.mark.usefixtures("shipped")
+def test_simulated_in_three_channels() -> None:
+    target = make(seed=2, in_chans=3)
+    assert simulated_weights(target)["init_dropped"] == []
+
+
+@pytest.mark.usefixtures("shipped")
+def test_simulated_is_for_model_n() -> None:
+    target = Detector({"name": "cs3darknet_focus_s"}, {"depth_multiple": 0.33, "width_multiple": 0.5}, ["a"])
+    before = copied(target)
+    with pytest.raises(InputError, match=r"init=simulated.*cs3darknet_focus_n, not cs3darknet_focus_s: use model=n, or init=auto or init=imagenet"):
+        simulated_weights(target)
+    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+def test_without_the_shipped_weights(shipped: Path) -> None:
+    shipped.unlink()
+    with pytest.raises(InputError, match=r"init=simulated: .*simulated_n\.ckpt is not there.*init=auto") as caught:
+        simulated_weights(make())
+    assert "\n" not in str(caught.value)
 
 
 # Anchors ------------------------------------------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,90 @@
+"""The embedded data set: simulated negative-stain TEM pictures. No download, no account."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from exolight.annotated_image import AnnotatedImage, AnnotationSet
+from exolight.errors import InputError
+from exolight.micrograph import Micrograph
+from exolight.simulation.grid import Grid
+from exolight.simulation.picture import Picture
+from exolight.simulation.ranges import Ranges
+
+CLASS_NAMES = ("exosome",)
+
+
+def simulate(
+    count: int = 200,
+    image_hw: Sequence[int] = (384, 384),
+    pixel_size_nm: float | Sequence[float] = (1.0, 2.5),
+    seed: int = 0,
+    ranges: Ranges | None = None,
+    stream: bool = False,
+) -> AnnotationSet:
+    """``count`` pictures with their vesicles, one class "exosome".
+
+    Picture i is called ``simulated_0000i`` and depends on ``seed`` and i, not on ``count`` or on the others. Its scene and truth are made in this call, its
+    pixels when it is read.
+
+    Args:
+        count: of pictures.
+        image_hw: (height, width) px.
+        pixel_size_nm: nm per pixel, or (low, high) of a log-uniform draw for each picture.
+        seed: of the series.
+        ranges: what pictures are drawn from; None: the preset ``default``.
+        stream: whether the pictures have ``fresh`` ones, so that training sees new ones in every epoch.
+
+    Raises:
+        InputError: a setting makes no sense.
+    """
+    hw, size_range = check(count, image_hw, pixel_size_nm, seed)
+    make = functools.partial(annotated, ranges or Ranges(), hw, size_range, seed)
+    images = [make(index, 0) for index in range(count)]
+    if stream:
+        images = [dataclasses.replace(image, fresh=functools.partial(make, index)) for index, image in enumerate(images)]
+    return AnnotationSet(images, list(CLASS_NAMES))
+
+
+def check(count: int, image_hw: Sequence[int], pixel_size_nm: float | Sequence[float], seed: int) -> tuple[tuple[int, int], tuple[float, float]]:
+    """(height, width) px and (low, high) nm per pixel. Raises InputError where a series cannot be drawn so."""
+    low, high = (pixel_size_nm, pixel_size_nm) if isinstance(pixel_size_nm, int | float) else pixel_size_nm
+    if count < 1 or seed < 0 or len(image_hw) != 2 or min(image_hw) < 32 or not 0 < low <= high:
+        raise InputError(
+            f"simulation: count={count}, seed={seed}, image_hw={list(image_hw)}, pixel_size_nm={pixel_size_nm}: "
+            "at least 1, 0, 32 x 32 px and a number above 0, or two, low and high, are needed"
+        )
+    return (int(image_hw[0]), int(image_hw[1])), (float(low), float(high))
+
+
+def picture(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, float], seed: int, index: int, epoch: int = 0) -> Picture:
+    """Picture ``index`` of a series, in its ``epoch``-th edition, at its own nm per pixel."""
+    low, high = np.log(pixel_size_nm)
+    drawn = float(np.exp(np.random.default_rng((seed, index, epoch, 1)).uniform(low, high)))
+    return Picture(ranges, Grid(hw, drawn), seed, index, epoch)
+
+
+def annotated(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, float], seed: int, index: int, epoch: int) -> AnnotatedImage:
+    """A picture as training and evaluation take it."""
+    made = picture(ranges, hw, pixel_size_nm, seed, index, epoch)
+    truth = made.truth()
+    return AnnotatedImage(
+        name=f"simulated_{index:05d}",
+        reader=functools.partial(_read, ranges, hw, pixel_size_nm, seed, index, epoch),
+        image_hw=hw,
+        boxes=truth.boxes,
+        labels=np.zeros(len(truth.boxes), np.int64),
+        ignore=truth.ignore,
+        pixel_size_nm=made.grid.pixel_size_nm,
+        outlines=truth.outlines,
+        diameters_nm=truth.diameters_nm,
+        morphology=truth.morphology,
+    )
+
+
+def _read(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, float], seed: int, index: int, epoch: int) -> Micrograph:
+    """The reader: a plain function, so that a ``functools.partial`` of it pickles to loader workers. It keeps nothing but the recipe."""
+    made = picture(ranges, hw, pixel_size_nm, seed, index, epoch)
+    return Micrograph(made.pixels(), made.grid.pixel_size_nm, "simulation")
