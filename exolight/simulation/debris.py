@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exolight.simulation.grid import Field, Grid
-from exolight.simulation.noise import Texture
+from exolight.simulation.noise import Texture, enlarged
 from exolight.simulation.outline import fill, polygon, random_radii
 from exolight.simulation.ranges import DistractorRanges, uniform
 
 Points = NDArray[np.float64]  # (K, 3): x nm, y nm, strength in nm of stain
 
 _SPECKS = ((2.0, 0.40), (3.5, 0.45), (5.5, 0.15))  # standard deviation nm of a spot, share of the specks
+_DARK_SHARE = 0.3  # of the specks: grains of stain
 _SEAM_NM = 10.0  # half width of the faint dark seam of stain round a spot
 _SPOT_LIMIT_NM = 21.0  # where many spots meet their sum saturates
 
@@ -68,11 +69,12 @@ def random_debris(rng: np.random.Generator, extent_nm: tuple[float, float], rang
     for sigma, share in _SPECKS:
         starts = scattered((density, density), share)
         steps = rng.choice((1, 2, 3, 5), len(starts), p=(0.42, 0.26, 0.20, 0.12))
-        specks.append(_threads(rng, starts, steps, 1.5 * sigma, 0.6, strength * rng.uniform(2.0, 13.0, len(starts))))
+        dark = rng.random(len(starts)) < _DARK_SHARE
+        specks.append(_threads(rng, starts, steps, 1.5 * sigma, 0.6, strength * rng.uniform(2.0, 13.0, len(starts)) * np.where(dark, -1, 1)))
     crumbs, puddles = [np.zeros((0, 3))], []
     for centre in scattered(ranges.aggregates_per_um2):
         size = float(np.exp(rng.uniform(math.log(10), math.log(70))))
-        puddles.append((*centre, size * rng.uniform(0.8, 1.5), rng.uniform(6, 32)))
+        puddles.append((*centre, size * rng.uniform(0.8, 1.5), rng.uniform(10, 40)))
         count = int(rng.integers(5, 9) + size * size * rng.uniform(0.01, 0.05))
         starts = centre + rng.normal(size=(count, 2)) * rng.uniform(0.3, 0.7, 2) * size
         crumbs.append(_threads(rng, starts, rng.integers(1, 6, count), 3.5, 0.5, rng.uniform(4.0, 18.0, count)))
@@ -173,10 +175,14 @@ def _draw_blot(stain: Field, grid: Grid, texture: Texture, blot: Blot) -> None:
     rows, columns = window
     if not stain[window].size:
         return
-    # Painted beyond the grid too: what is outside belongs to the blur.
-    pad = math.ceil(2 * blot.soft_nm / grid.pixel_size_nm)
-    mask = np.zeros((rows.stop - rows.start + 2 * pad, columns.stop - columns.start + 2 * pad), np.float32)
-    fill(mask, blot.outline / np.float32(grid.pixel_size_nm), 1, (columns.start - pad, rows.start - pad))
-    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(blot.soft_nm / grid.pixel_size_nm, 0.3)), np.float32)
-    mask = mask[pad : mask.shape[0] - pad, pad : mask.shape[1] - pad]
+    # A soft edge is as smooth on a coarser grid. Painted beyond the window too: what is outside belongs to the blur.
+    step = max(int(blot.soft_nm / grid.pixel_size_nm / 3), 1)
+    size, pad = grid.pixel_size_nm * step, math.ceil(2 * blot.soft_nm / (grid.pixel_size_nm * step)) + 1
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    coarse_hw = (math.ceil(height / step), math.ceil(width / step))
+    mask = np.zeros((coarse_hw[0] + 2 * pad, coarse_hw[1] + 2 * pad), np.float32)
+    fill(mask, blot.outline / np.float32(size), 1, (columns.start / step - pad, rows.start / step - pad))
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(blot.soft_nm / size, 0.3)), np.float32)[pad:-pad, pad:-pad]
+    if step > 1:
+        mask = enlarged(mask, (coarse_hw[0] * step, coarse_hw[1] * step))[:height, :width]
     stain[window] += mask * (blot.stain_nm + np.float32(blot.mottle_nm) * texture.coarse[window])

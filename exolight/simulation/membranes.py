@@ -3,6 +3,7 @@
 A vesicle is one closed, roundish outline. These are drawn like it (the same stain, rim and halo), so that only the outline tells them apart.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ class Membrane:
     halo_decay_nm: float
     folds: tuple[tuple[float, float, float, float], ...] = ()
 
+    @functools.cached_property
     def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Lowest and highest x, y nm."""
         points = np.concatenate(self.pieces)
@@ -87,17 +89,15 @@ def broken_membrane(rng: np.random.Generator, at_nm: tuple[float, float]) -> Mem
 
 
 def heap(rng: np.random.Generator, at_nm: tuple[float, float]) -> Membrane:
-    """An aggregate: lumps of 8-28 nm heaped up to 30-140 nm, with gaps where the stain stands, in a dark puddle."""
-    size = float(np.exp(rng.uniform(math.log(30), math.log(140))))
-    lump = float(rng.uniform(8, 28))
-    count = int(np.clip((size / lump) ** 2 * rng.uniform(0.35, 1.0), 3, 60))
+    """An aggregate: lumps of 6-26 nm heaped up to 30-140 nm, with gaps where the stain stands, in a dark puddle."""
+    size, lump = (float(np.exp(rng.uniform(math.log(low), math.log(high)))) for low, high in ((30, 140), (6, 26)))
+    count = int(np.clip((size / lump) ** 2 * rng.uniform(0.35, 1.0), 3, 80))
     centres = np.asarray(at_nm) + rng.normal(size=(count, 2)) * np.array((1.0, rng.uniform(0.4, 1.0))) * size / 3.2
-    pieces = [
-        polygon((float(x), float(y)), random_radii(rng, lump * rng.uniform(0.6, 1.3), rng.uniform(1.0, 1.8), rng.uniform(0.1, 0.3))) for x, y in centres
-    ]
-    return Membrane(
-        tuple(pieces), rng.uniform(-8, 8), rng.uniform(0, 5), rng.uniform(1.5, 6.0), rng.uniform(12, 40), rng.uniform(12, 55), _folds(rng, centres, 1.0)
-    )
+    angles = np.sort(rng.uniform(0, 2 * math.pi, (count, 9)), axis=1)  # nine-cornered lumps, so small that nobody sees the corners
+    reach = lump / 2 * rng.uniform(0.6, 1.3, (count, 1)) * rng.uniform(0.75, 1.25, (count, 9))
+    lumps = centres[:, None] + reach[:, :, None] * np.stack((np.cos(angles), np.sin(angles)), 2)
+    look = (rng.uniform(-8, 8), rng.uniform(0, 5), rng.uniform(1.5, 7.0), rng.uniform(14, 45), rng.uniform(12, 55))
+    return Membrane(tuple(lumps.astype(np.float32)), *look, _folds(rng, centres, 1.0))
 
 
 def neck(rng: np.random.Generator, one: Placed, other: Placed) -> Membrane:
@@ -154,7 +154,7 @@ def _folds(rng: np.random.Generator, points: NDArray[np.float64], mean: float) -
 
 def _signed_distance(grid: Grid, membrane: Membrane, margin_nm: float, finer: int) -> tuple[tuple[slice, slice], Field | None]:
     """Window and distance (h, w) nm of its pixels from the membrane's edge, negative inside; painted ``finer`` times as fine. None outside the grid."""
-    low, high = membrane.bounds()
+    low, high = membrane.bounds
     window = grid.window((float(low[0]) - margin_nm, float(low[1]) - margin_nm), (float(high[0]) + margin_nm, float(high[1]) + margin_nm))
     rows, columns = window
     shape = (rows.stop - rows.start, columns.stop - columns.start)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from exolight.simulation.grid import Field, Grid
 
-_COARSE_PX = 3.0  # from this sigma on noise is made on a coarser grid: the same look, a fraction of the time
+_COARSE_PX = 2.4  # from this sigma on noise is made on a coarser grid: the same look, a fraction of the time
 
 
 def blurred_noise(rng: np.random.Generator, hw: tuple[int, int], sigma_px: float) -> Field:

@@ -46,7 +46,7 @@ class Truth:
 class Picture:
     """Picture ``index`` of the series ``seed``, in its ``epoch``-th edition: it depends on these three, the grid and the ranges alone.
 
-    The scene and the truth cost a millisecond, the pixels some fifty; they are drawn when ``pixels`` is called, the same each time.
+    The scene and its truth cost a few milliseconds, the pixels ten times that; they are drawn when ``pixels`` is called, the same each time.
     """
 
     def __init__(self, ranges: Ranges, grid: Grid, seed: int, index: int = 0, epoch: int = 0) -> None:

@@ -55,13 +55,13 @@ class VesicleRanges(_Checked):
     diameter_sigma: Pair = (0.30, 0.50)
     diameter_range_nm: Pair = (30.0, 300.0)
     shares: Mapping[str, float] = field(
-        default_factory=lambda: {"cup": 0.34, "solid": 0.28, "ring": 0.06, "collapsed": 0.16, "elongated": 0.06, "multilamellar": 0.03, "dark": 0.07}
+        default_factory=lambda: {"cup": 0.28, "solid": 0.38, "ring": 0.05, "collapsed": 0.16, "elongated": 0.06, "multilamellar": 0.02, "dark": 0.05}
     )
     border_fraction: float = 0.10
     cluster_fraction: float = 0.22
     neck_fraction: float = 0.3
     roughness: Pair = (0.7, 1.8)
-    contrast: Pair = (0.5, 1.25)
+    contrast: Pair = (0.6, 1.25)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,7 +81,7 @@ class DistractorRanges(_Checked):
     """All that lies about and is no vesicle. It is drawn and not labelled.
 
     Attributes:
-        specks_per_um2: protein and small debris, 4-20 nm, bright, some drawn out to threads.
+        specks_per_um2: protein and small debris, 4-20 nm, bright, some drawn out to threads, some dark.
         lipoproteins_per_um2: bright discs without a rim, 8-28 nm, rarely to 40.
         aggregates_per_um2: bright crumbs, loose in a puddle of stain. heaps_per_um2: lumps of protein grown together, in a puddle of stain.
         scraps_per_um2: bits and hooks of membrane.
@@ -90,7 +90,7 @@ class DistractorRanges(_Checked):
         tear_fraction, fold_fraction: torn or folded film. dust_fraction: a speck of dirt out of focus.
     """
 
-    specks_per_um2: Pair = (60.0, 700.0)
+    specks_per_um2: Pair = (150.0, 1500.0)
     lipoproteins_per_um2: Pair = (0.0, 40.0)
     aggregates_per_um2: Pair = (0.0, 8.0)
     heaps_per_um2: Pair = (0.0, 8.0)

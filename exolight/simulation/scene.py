@@ -107,5 +107,5 @@ def _membranes(rng: np.random.Generator, extent_nm: tuple[float, float], ranges:
 
 def _over(membrane: Membrane, placed: Placed) -> bool:
     """Whether a membrane's extent holds a vesicle's centre."""
-    low, high = membrane.bounds()
+    low, high = membrane.bounds
     return bool((low < placed.centre_nm).all() and (high > placed.centre_nm).all())

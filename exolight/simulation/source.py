@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -41,10 +41,12 @@ def simulate(
         InputError: a setting makes no sense.
     """
     hw, size_range = check(count, image_hw, pixel_size_nm, seed)
-    make = functools.partial(annotated, ranges or Ranges(), hw, size_range, seed)
-    images = [make(index, 0) for index in range(count)]
-    if stream:
-        images = [dataclasses.replace(image, fresh=functools.partial(make, index)) for index, image in enumerate(images)]
+    recipe = functools.partial(picture, ranges or Ranges(), hw, size_range, seed)
+    images = []
+    for index in range(count):
+        again = functools.partial(recipe, index)
+        image = _annotated(index, again(), functools.partial(_read, again))  # the recipe, not the scene: a large series stays small
+        images.append(dataclasses.replace(image, fresh=functools.partial(_fresh, again, index)) if stream else image)
     return AnnotationSet(images, list(CLASS_NAMES))
 
 
@@ -66,14 +68,13 @@ def picture(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, flo
     return Picture(ranges, Grid(hw, drawn), seed, index, epoch)
 
 
-def annotated(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, float], seed: int, index: int, epoch: int) -> AnnotatedImage:
+def _annotated(index: int, made: Picture, reader: Callable[[], Micrograph]) -> AnnotatedImage:
     """A picture as training and evaluation take it."""
-    made = picture(ranges, hw, pixel_size_nm, seed, index, epoch)
     truth = made.truth()
     return AnnotatedImage(
         name=f"simulated_{index:05d}",
-        reader=functools.partial(_read, ranges, hw, pixel_size_nm, seed, index, epoch),
-        image_hw=hw,
+        reader=reader,
+        image_hw=made.grid.hw,
         boxes=truth.boxes,
         labels=np.zeros(len(truth.boxes), np.int64),
         ignore=truth.ignore,
@@ -84,7 +85,15 @@ def annotated(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, f
     )
 
 
-def _read(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, float], seed: int, index: int, epoch: int) -> Micrograph:
-    """The reader: a plain function, so that a ``functools.partial`` of it pickles to loader workers. It keeps nothing but the recipe."""
-    made = picture(ranges, hw, pixel_size_nm, seed, index, epoch)
+# Readers and makers are partials of plain functions, so that they pickle to loader workers.
+def _fresh(again: Callable[[int], Picture], index: int, epoch: int) -> AnnotatedImage:
+    made = again(epoch)
+    return _annotated(index, made, functools.partial(_micrograph, made))  # read once and forgotten
+
+
+def _read(again: Callable[[], Picture]) -> Micrograph:
+    return _micrograph(again())
+
+
+def _micrograph(made: Picture) -> Micrograph:
     return Micrograph(made.pixels(), made.grid.pixel_size_nm, "simulation")

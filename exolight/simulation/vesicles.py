@@ -57,14 +57,14 @@ _LOOKS: dict[str, dict[str, Pair]] = {
 }  # fmt: skip
 #   bend, shift  of the hollow: how much of a kidney it is, how far off the centre; mottle  of the body (nm); soft  width of the membrane's edge (nm);
 #   halo_reach  decay length of the halo; lamellae  seen, where there are several
-_ANY_LOOK: dict[str, Pair] = {"bend": (0.0, 0.9), "shift": (0.0, 0.32), "mottle": (0.6, 3.4), "soft": (2.0, 6.0), "halo_reach": (0.45, 1.5),
+_ANY_LOOK: dict[str, Pair] = {"bend": (0.0, 0.9), "shift": (0.0, 0.32), "mottle": (0.6, 3.4), "soft": (2.5, 9.0), "halo_reach": (0.6, 2.0),
                               "lamellae": (1.5, 4.5)}  # fmt: skip
 _LAMELLA_NM: Pair = (9.0, 14.0)  # a bilayer and the stain between two
 
 MOST_HALO_NM = 55.0  # stain is finite: neighbours share it
 _SEAM_NM = 9.0  # decay of the steep part of the halo, at the membrane
 _SEAM_REACH_NM = 36.0
-_HALO_REACH = 3.6  # radii; the halo is tapered to nothing there
+_HALO_REACH = 4.2  # radii; the halo is tapered to nothing there
 _HALO_GRID_NM = 6.0  # the slope of a halo is smooth: it is drawn in pixels of about this size
 _TABLE = 1024  # entries of the table angle -> radius
 
