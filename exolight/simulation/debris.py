@@ -15,8 +15,8 @@ from exolight.simulation.ranges import DistractorRanges, uniform
 
 Points = NDArray[np.float64]  # (K, 3): x nm, y nm, strength in nm of stain
 
-_SPECKS = ((2.0, 0.40), (3.5, 0.45), (5.5, 0.15))  # standard deviation nm of a spot, share of the specks
-_DARK_SHARE = 0.3  # of the specks: grains of stain
+_SPECKS = ((2.0, 0.30), (3.5, 0.45), (5.5, 0.25))  # standard deviation nm of a spot, share of the specks
+_DARK_SHARE = 0.15  # of the specks: grains of stain
 _SEAM_NM = 10.0  # half width of the faint dark seam of stain round a spot
 _SPOT_LIMIT_NM = 21.0  # where many spots meet their sum saturates
 
@@ -70,7 +70,7 @@ def random_debris(rng: np.random.Generator, extent_nm: tuple[float, float], rang
         starts = scattered((density, density), share)
         steps = rng.choice((1, 2, 3, 5), len(starts), p=(0.42, 0.26, 0.20, 0.12))
         dark = rng.random(len(starts)) < _DARK_SHARE
-        specks.append(_threads(rng, starts, steps, 1.5 * sigma, 0.6, strength * rng.uniform(2.0, 13.0, len(starts)) * np.where(dark, -1, 1)))
+        specks.append(_threads(rng, starts, steps, 1.5 * sigma, 0.6, strength * rng.uniform(3.0, 17.0, len(starts)) * np.where(dark, -1, 1)))
     crumbs, puddles = [np.zeros((0, 3))], []
     for centre in scattered(ranges.aggregates_per_um2):
         size = float(np.exp(rng.uniform(math.log(10), math.log(70))))

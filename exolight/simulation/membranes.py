@@ -131,7 +131,7 @@ def draw_membrane(stain: Field, grid: Grid, texture: Texture, membrane: Membrane
         across = (dy * math.cos(angle) - dx * math.sin(angle) + 5 * coarse) * np.float32(1 / 6.0)
         along = (dx * math.cos(angle) + dy * math.sin(angle)) * np.float32(1 / 45.0)
         density += (-1.6 * strength) * across * np.exp(-across * across - along * along)
-    density = density + np.float32(1.6) * fine + np.float32(membrane.mottle_nm) * coarse
+    density = density + np.float32(1.1) * fine + np.float32(membrane.mottle_nm) * coarse
     cover = np.clip(0.5 + depth / max(4.0, grid.pixel_size_nm) + np.float32(0.3) * fine, 0, 1) * 0.93
     stain[window] += cover * (density - stain[window])
 

@@ -33,7 +33,8 @@ def place(
     """Give every vesicle a place in a field of ``extent_nm`` = (height, width); one for which ``_TRIES`` draws find none is left out, so a crowded field
     holds fewer than were asked for.
 
-    ``border_fraction`` of them straddle a border, ``cluster_fraction`` touch or overlap one that is already there, of these ``neck_fraction`` joined to it.
+    ``border_fraction`` of them straddle a border, ``cluster_fraction`` touch or overlap one that is already there, of these ``neck_fraction`` joined to it;
+    the others stand apart.
     """
     placed: list[Placed] = []
     for vesicle in vesicles:
@@ -48,7 +49,7 @@ def place(
             else:
                 centre = _inside(rng, vesicle.reach_nm, extent_nm)
             outline = vesicle.outline(centre)
-            if _is_free(vesicle, centre, outline, placed, extent_nm):
+            if _is_free(vesicle, centre, outline, placed, extent_nm, 0.0 if other is None else MAX_OVERLAP):
                 placed.append(Placed(vesicle, centre, outline, other if joined else None))
                 break
     return placed
@@ -76,9 +77,12 @@ def visible_and_overlap(outlines: list[NDArray[np.float32]], hw: tuple[int, int]
     return np.minimum(seen, inside) / np.maximum(areas, 1e-6), shared  # painting makes slivers too wide
 
 
-def _is_free(vesicle: Vesicle, centre: tuple[float, float], outline: NDArray[np.float32], placed: list[Placed], extent_nm: tuple[float, float]) -> bool:
+def _is_free(
+    vesicle: Vesicle, centre: tuple[float, float], outline: NDArray[np.float32], placed: list[Placed], extent_nm: tuple[float, float], most: float
+) -> bool:
+    """Whether an outline is in the field, in part at least, and overlaps none by more than ``most``."""
     near = [other for other in placed if math.dist(centre, other.centre_nm) < vesicle.reach_nm + other.vesicle.reach_nm]
-    return len(clip_polygon(outline, extent_nm)) > 2 and all(overlap(outline, other.outline_nm) <= MAX_OVERLAP for other in near)
+    return len(clip_polygon(outline, extent_nm)) > 2 and all(overlap(outline, other.outline_nm) <= most for other in near)
 
 
 def _inside(rng: np.random.Generator, reach: float, extent_nm: tuple[float, float]) -> tuple[float, float]:

@@ -116,7 +116,7 @@ class FilmRanges(_Checked):
 
     stain_nm: Pair = (8.0, 20.0)
     carbon_nm: Pair = (8.0, 20.0)
-    grain_nm: Pair = (1.2, 4.0)
+    grain_nm: Pair = (1.0, 3.2)
     grain_size: Pair = (0.7, 1.4)
     drift: Pair = (0.1, 0.6)
 

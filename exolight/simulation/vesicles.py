@@ -28,7 +28,7 @@ from exolight.simulation.ranges import Pair, VesicleRanges, uniform
 _LOOKS: dict[str, dict[str, Pair]] = {
     "cup": {
         "base": (-1.0, 9.0), "dome": (0.0, 2.0), "rim": (5.0, 14.0), "rim_at": (0.78, 0.9), "rim_width": (0.09, 0.19), "gap": (0.4, 1.2),
-        "hollow": (11.0, 27.0), "hollow_size": (0.38, 0.7), "ridge": (0.0, 8.0), "crease": (0.0, 4.0), "roughness": (0.05, 0.13), "aspect": (1.0, 1.3),
+        "hollow": (11.0, 27.0), "hollow_size": (0.38, 0.7), "ridge": (0.0, 6.0), "crease": (0.0, 4.0), "roughness": (0.05, 0.13), "aspect": (1.0, 1.3),
     },
     "solid": {
         "base": (-10.0, 0.0), "dome": (-1.0, 4.0), "rim": (0.0, 6.0), "rim_at": (0.84, 0.93), "rim_width": (0.07, 0.14), "gap": (0.3, 1.0),
@@ -40,7 +40,7 @@ _LOOKS: dict[str, dict[str, Pair]] = {
     },
     "collapsed": {
         "base": (-6.0, 4.0), "dome": (-2.0, 2.0), "rim": (3.0, 11.0), "rim_at": (0.76, 0.9), "rim_width": (0.08, 0.18), "gap": (0.6, 1.0),
-        "hollow": (0.0, 14.0), "hollow_size": (0.2, 0.45), "ridge": (3.0, 15.0), "crease": (5.0, 15.0), "roughness": (0.12, 0.24), "aspect": (1.05, 1.5),
+        "hollow": (0.0, 14.0), "hollow_size": (0.2, 0.45), "ridge": (2.0, 9.0), "crease": (5.0, 15.0), "roughness": (0.12, 0.24), "aspect": (1.05, 1.5),
     },
     "elongated": {
         "base": (-9.0, 2.0), "dome": (-1.0, 4.0), "rim": (2.0, 9.0), "rim_at": (0.8, 0.92), "rim_width": (0.08, 0.15), "gap": (0.3, 1.0),
@@ -169,7 +169,7 @@ def draw_body(stain: Field, grid: Grid, texture: Texture, vesicle: Vesicle, cent
         depth = -distance * (1 / vesicle.lamella_nm)
         shown = np.clip(depth - 0.5, 0, 1) * np.clip(look["lamellae"] - depth, 0, 1) * np.clip(0.7 + 0.6 * np.cos(theta - turn[0]) + 0.5 * coarse, 0, 1)
         density += 4.0 * shown * np.cos((depth + 0.12 * coarse) * (2 * math.pi))
-    density = vesicle.contrast * density + np.float32(1.6) * fine + np.float32(look["mottle"]) * coarse
+    density = vesicle.contrast * density + np.float32(1.1) * fine + np.float32(look["mottle"]) * coarse
     # Half at the membrane; a little of what lies under it shines through.
     width = max(look["soft"], grid.pixel_size_nm)
     cover = np.clip(0.5 - distance / width + np.float32(0.25) * fine, 0, 1) * 0.93
