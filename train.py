@@ -49,7 +49,7 @@ def train(cfg: DictConfig) -> float | None:
 
     metrics, results = run.score(cfg, module, data, checkpoint)
     metrics |= report.facts(cfg.seed, record, detector, time.perf_counter() - began, speed)
-    report.finish(folder, metrics, report.run_figures(data, results, folder / "results.csv"), loggers, checkpoint if cfg.fit else None)
+    report.finish(folder, metrics, report.run_figures(data, results, metrics, folder / "results.csv"), loggers, checkpoint if cfg.fit else None)
     return metrics.get("val", {}).get("map")
 
 

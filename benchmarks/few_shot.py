@@ -27,7 +27,10 @@ def run(emps: Path, work: Path, init: str, seed: int, count: int, overrides: lis
     folder = work / f"{count} pictures" / f"{init} seed {seed}"
     result = folder / "metrics.json"
     if not result.exists():
-        split = f"{{train: [{', '.join(drawn(emps, count, seed))}], val: val.txt}}"
+        names = work / f"{count} pictures" / f"seed {seed}.txt"  # a file: on the command line 89e4044418 would be a number
+        names.parent.mkdir(parents=True, exist_ok=True)
+        names.write_text("\n".join(drawn(emps, count, seed)) + "\n", "utf-8")
+        split = f"{{train: '{names.resolve()}', val: val.txt}}"
         command = [sys.executable, "train.py", "experiment=few_shot", f"init={init}", f"seed={seed}", f"data.root={emps}", f"data.split={split}"]
         subprocess.run([*command, "logger=none", f"hydra.run.dir={folder}", *overrides], cwd=ROOT, check=True)
     scores: dict[str, float] = json.loads(result.read_text("utf-8"))["val"]

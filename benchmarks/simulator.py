@@ -8,10 +8,10 @@
 Real pictures are images/NAME.png with instance masks masks/NAME.png (0 background), all of one size and --real-nm-per-pixel. They were reduced from a finer
 sampling, so simulated ones are drawn 2.5 times as fine and reduced likewise, truth included.
 
-realism: every statistic is a function of realism.py. Greys are relative to the background's level, the median outside vesicles and their halos. A picture counts once in
-what is measured of pictures, each of its vesicles once in what is measured of vesicles; a picture without vesicles counts in the statistics of the background
-alone. Given are the median and the range from 10 to 90 %. Real outlines were drawn by hand, a pixel or so beside the edge, which
-widens real edges; simulated ones are exact.
+realism: every statistic is a function of realism.py. Greys are relative to the background's level, the median outside vesicles and their halos. A picture
+counts once in what is measured of pictures, each of its vesicles once in what is measured of vesicles; a picture without vesicles counts in the statistics of
+the background alone. Given are the median and the range from 10 to 90 %. Real outlines were drawn by hand, a pixel or so beside the edge, which widens real
+edges; simulated ones are exact.
 """
 
 import argparse

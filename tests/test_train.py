@@ -56,7 +56,11 @@ def test_the_run_folder_holds_what_is_promised(finished: Path) -> None:
     assert {path.name for path in (finished / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     curves = {f"{prefix}{name}_curve" for prefix in ("", "test_") for name in ("PR", "P", "R", "F1")}
     sheets = {f"{part}_batch_{what}" for part in ("val", "test") for what in ("labels", "pred")}
-    assert {path.stem for path in (finished / "figures").iterdir()} == curves | sheets | {"results", "labels", "train_batch"}
+    errors = {f"{prefix}{name}" for prefix in ("", "test_") for name in ("confusion_matrix", "count_agreement", "reliability", "worst")}
+    drawn = {path.stem for path in (finished / "figures").iterdir()}
+    assert drawn - {"size_distribution", "test_size_distribution"} == curves | sheets | errors | {"results", "labels", "train_batch"}
+    for prefix, part in (("", "val"), ("test_", "test")):  # where a vesicle was found, its size is shown beside the true one
+        assert (f"{prefix}size_distribution" in drawn) == ("diameter_error" in metrics(finished)[part])
     for path in (finished / "figures").iterdir():
         assert cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR).std() > 1, path
 
@@ -65,7 +69,9 @@ def test_metrics_say_how_the_run_went(finished: Path) -> None:
     found = metrics(finished)
     assert set(found["val"]) >= SCORES
     assert set(found["test"]) >= SCORES | {"count_bias", "count_mae"}
-    assert all(math.isfinite(value) for part in ("val", "test") for value in found[part].values())
+    assert all(math.isfinite(found[part][name]) for part in ("val", "test") for name in SCORES)
+    assert found["test"]["temperature"] == found["val"]["temperature"]
+    assert set(found["test"]) >= {"error_missed", "error_background", "touching", "ece", "f1_low", "f1_high", "count_low"}
     assert found["seed"] == 3
     assert found["init"] == "random"
     assert found["parameters"] > 1e6

@@ -21,11 +21,18 @@ from numpy.typing import NDArray
 
 from exolight.data.datamodule import DetectionDataModule
 from exolight.data.dataset import DetectionDataset
-from exolight.evaluation.curves import best_f1, confidence_curves
+from exolight.evaluation.calibration import apply_temperature, reliability, scored_detections
+from exolight.evaluation.counts import count_pairs
+from exolight.evaluation.curves import best_f1, confidence_curves, match
+from exolight.evaluation.errors import confusion
 from exolight.evaluation.records import ImageResult
+from exolight.evaluation.sizes import diameter_pairs
+from exolight.evaluation.summary import CALIBRATED_FROM
 from exolight.figures.curves import confidence_curve_figure, precision_recall_figure
+from exolight.figures.errors import confusion_matrix_figure, count_agreement_figure, reliability_figure, worst_figure
 from exolight.figures.labels import labels_figure
 from exolight.figures.sheets import mosaic_figure
+from exolight.figures.sizes import size_distribution_figure
 from exolight.figures.style import save
 from exolight.figures.training import results_figure
 from exolight.models.detector import Detector
@@ -36,6 +43,7 @@ log = logging.getLogger(__name__)
 
 PACKAGES = ("exolight", "torch", "torchvision", "lightning", "timm", "albumentations", "torchmetrics", "numpy", "opencv-python-headless")
 SAMPLES = 12  # pictures on a contact sheet
+WORST = 6  # pictures with the most errors
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -117,8 +125,10 @@ def finish(folder: Path, metrics: Mapping[str, Any], figures: Mapping[str, Figur
     log.info("figures and metrics.json are in %s", folder)
 
 
-def run_figures(data: DetectionDataModule, results: Mapping[str, Sequence[ImageResult]], table_path: Path) -> dict[str, Figure]:
-    """The figures of a run by file name, under the names that YOLOv5's users know."""
+def run_figures(
+    data: DetectionDataModule, results: Mapping[str, Sequence[ImageResult]], metrics: Mapping[str, Any], table_path: Path
+) -> dict[str, Figure]:
+    """The figures of a run by file name, under the names that YOLOv5's users know where they exist."""
     figures: dict[str, Figure] = {}
     class_names = data.class_names
     table = read_table(table_path)
@@ -130,7 +140,10 @@ def run_figures(data: DetectionDataModule, results: Mapping[str, Sequence[ImageR
         figures["train_batch"] = train_batch_figure(data.datasets["train"])
     for part, found in results.items():
         if found:
-            figures |= result_figures(part, found, data.datasets[part], class_names)
+            prefix = "" if part == "val" else f"{part}_"
+            drawn = result_figures(part, found, data.datasets[part], class_names)
+            drawn |= error_figures(found, data.datasets[part], class_names, metrics[part]["threshold"], metrics[part]["temperature"])
+            figures |= {name if name.startswith(f"{part}_batch") else f"{prefix}{name}": figure for name, figure in drawn.items()}
     return figures
 
 
@@ -141,16 +154,15 @@ def train_batch_figure(dataset: DetectionDataset) -> Figure:
 
 
 def result_figures(part: str, results: Sequence[ImageResult], dataset: DetectionDataset, class_names: list[str]) -> dict[str, Figure]:
-    """Curves and contact sheets of one part, by file name; validation's curves carry YOLOv5's plain names."""
+    """Curves and contact sheets of one part."""
     curves = confidence_curves(results, len(class_names))
     point = best_f1(curves)
-    prefix = "" if part == "val" else f"{part}_"
     best = (point.threshold, point.f1) if point.f1 > 0 else None
     figures = {
-        f"{prefix}PR_curve": precision_recall_figure(curves.recall_grid, curves.envelope, curves.average_precision, class_names),
-        f"{prefix}P_curve": confidence_curve_figure(curves.confidence, curves.precision, class_names, "Precision", None),
-        f"{prefix}R_curve": confidence_curve_figure(curves.confidence, curves.recall, class_names, "Recall", None),
-        f"{prefix}F1_curve": confidence_curve_figure(curves.confidence, curves.f1, class_names, "F1", best),
+        "PR_curve": precision_recall_figure(curves.recall_grid, curves.envelope, curves.average_precision, class_names),
+        "P_curve": confidence_curve_figure(curves.confidence, curves.precision, class_names, "Precision", None),
+        "R_curve": confidence_curve_figure(curves.confidence, curves.recall, class_names, "Recall", None),
+        "F1_curve": confidence_curve_figure(curves.confidence, curves.f1, class_names, "F1", best),
     }
     shown = list(results)[:SAMPLES]
     images = [normalise(dataset.images[r.image_id].read().pixels) for r in shown]
@@ -158,6 +170,43 @@ def result_figures(part: str, results: Sequence[ImageResult], dataset: Detection
     kept = [(r.boxes[strong], r.scores[strong]) for r in shown for strong in [r.scores >= point.threshold]]
     figures[f"{part}_batch_labels"] = mosaic_figure(images, [r.truth_boxes[~r.truth_ignore] for r in shown], names=names)
     figures[f"{part}_batch_pred"] = mosaic_figure(images, [boxes for boxes, _ in kept], [scores for _, scores in kept], names)
+    return figures
+
+
+def error_figures(
+    results: Sequence[ImageResult], dataset: DetectionDataset, class_names: list[str], threshold: float, temperature: float
+) -> dict[str, Figure]:
+    """What goes wrong in one part at the operating point, and how far counts, sizes and scores can be trusted."""
+    counts = count_pairs(results, threshold)
+    scores, true = scored_detections(results, CALIBRATED_FROM)
+    bins = [reliability(scores, true)]
+    if math.isfinite(temperature):
+        bins.append(reliability(apply_temperature(scores, temperature), true))
+    mean_score, share_true, in_bin, ece = (np.array([getattr(each, name) for each in bins]) for name in ("mean_score", "share_true", "counts", "ece"))
+    matches = [match(result) for result in results]
+    kept = [(result.scores >= threshold) & ~matched.ignored for result, matched in zip(results, matches, strict=True)]
+    real = [~result.truth_ignore for result in results]
+    found = [np.isin(np.arange(len(r.truth_boxes)), m.partner[k & m.true]) for r, m, k in zip(results, matches, kept, strict=True)]
+    wrong = [int((~f[t]).sum() + (~m.true[k]).sum()) for f, t, m, k in zip(found, real, matches, kept, strict=True)]
+    worst = [i for i in np.argsort(wrong, kind="stable")[::-1][:WORST].tolist() if wrong[i]]
+    figures = {
+        "confusion_matrix": confusion_matrix_figure(confusion(results, len(class_names), threshold).matrix, class_names),
+        "count_agreement": count_agreement_figure(counts[:, 0], counts[:, 1]),
+        "reliability": reliability_figure(mean_score, share_true, in_bin, ece, temperature if len(bins) > 1 else None, bins[0].edges),
+        "worst": worst_figure(
+            [normalise(dataset.images[results[i].image_id].read().pixels) for i in worst],
+            [results[i].truth_boxes[real[i]] for i in worst],
+            [results[i].boxes[kept[i]] for i in worst],
+            [results[i].scores[kept[i]] for i in worst],
+            [~found[i][real[i]] for i in worst],
+            [~matches[i].true[kept[i]] for i in worst],
+            [dataset.images[results[i].image_id].name for i in worst],
+            WORST,
+        ),
+    }
+    pairs = diameter_pairs(results, dataset.images, threshold)
+    if len(pairs):
+        figures["size_distribution"] = size_distribution_figure(pairs[:, 0], pairs[:, 1])
     return figures
 
 

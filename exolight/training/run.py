@@ -21,6 +21,7 @@ from exolight.data.datamodule import DetectionDataModule
 from exolight.errors import InputError
 from exolight.evaluation.records import ImageResult
 from exolight.evaluation.sizes import diameter_errors, diameter_pairs
+from exolight.evaluation.summary import beyond_scores
 from exolight.models.detector import Detector
 from exolight.training.checkpointing import AtomicCheckpointIO
 from exolight.training.memory import keep_freed_memory
@@ -170,6 +171,9 @@ def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, c
         module.operating_point = stored
         metrics[part] = {name.removeprefix(f"{part}/"): float(value) for name, value in trainer.callback_metrics.items() if name.startswith(f"{part}/")}
         results[part] = list(module.results)
+        groups = [data.datasets[part].images[result.image_id].group for result in results[part]]
+        temperature = metrics.get("val", {}).get("temperature")  # fitted on validation, judged on test
+        metrics[part] |= beyond_scores(results[part], module.detector.num_classes, metrics[part]["threshold"], groups, temperature)
         metrics[part] |= diameter_errors(diameter_pairs(results[part], data.datasets[part].images, metrics[part]["threshold"]))
         log.info("%s: mAP50 %.3f, mAP %.3f, precision %.3f, recall %.3f, F1 %.3f at score %.3f", part, *scores_line(metrics[part]))
         if "diameter_error" in metrics[part]:

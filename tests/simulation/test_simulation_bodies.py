@@ -82,6 +82,15 @@ def test_the_halo_is_darker_than_the_film_several_radii_wide_and_then_gone(seed:
         assert np.abs(stain[distance > 4 * vesicle.reach_nm + 15]).max() < 1e-3
 
 
+def test_a_scene_has_both_parts_of_every_halo() -> None:
+    vesicle = a_vesicle("solid", 100.0)
+    slopes, seams = np.zeros(halo_grid(GRID).hw, np.float32), np.zeros(GRID.hw, np.float32)
+    draw_slope(slopes, halo_grid(GRID), vesicle, CENTRE)
+    draw_seam(seams, GRID, vesicle, CENTRE)
+    outside = distance_and_share(vesicle, CENTRE, GRID)[0] > 2 * vesicle.look["soft"]
+    np.testing.assert_allclose(alone(vesicle)[outside], shared(slopes, seams)[outside], atol=1e-3)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_cup_is_darker_in_its_hollow_than_on_its_rim_and_a_solid_body_brighter_than_its_halo(seed: int) -> None:
     _, share = distance_and_share(a_vesicle("cup", 100.0, seed), CENTRE, GRID)

@@ -37,6 +37,17 @@ def test_without_any_the_film_is_bare() -> None:
     assert (thickness, whole) == (EVEN_FILM.carbon_nm[0], None)
 
 
+def test_the_bare_film_has_its_drift_and_its_grain() -> None:
+    drifting = replace(QUIET, film=replace(EVEN_FILM, drift=(0.4, 0.4)))
+    scene = random_scene(np.random.default_rng(0), GRID.extent_nm, drifting)
+    np.testing.assert_allclose(draw_scene(np.random.default_rng(0), scene, GRID).stain, film_stain(scene.film, GRID), rtol=1e-5)
+    assert np.ptp(film_stain(scene.film, GRID)) > 3
+    grainy = random_scene(np.random.default_rng(0), GRID.extent_nm, replace(QUIET, film=replace(EVEN_FILM, grain_nm=(2, 2))))
+    stain = draw_scene(np.random.default_rng(0), grainy, GRID).stain
+    assert stain.std() == pytest.approx(2, rel=0.3)  # each part of it is drawn stronger or weaker
+    assert stain.mean() == pytest.approx(FILM_NM, abs=0.3)
+
+
 @pytest.mark.parametrize(
     ("kind", "brighter", "darker"),
     [
@@ -80,7 +91,7 @@ def test_a_fold_is_three_layers_of_film_with_stain_along_it() -> None:
 
 
 def test_a_tear_takes_the_film_from_one_side() -> None:
-    for seed in range(10):
+    for seed in range(4):
         stain, thickness, whole = of_one_kind(seed, tear_fraction=1.0)
         assert thickness == EVEN_FILM.carbon_nm[0]
         assert whole is not None
@@ -304,6 +315,16 @@ def test_grain_scales_with_its_size_and_strength() -> None:
     one, two = (grain(np.random.default_rng(0), replace(film, grain_nm=strength), GRID) for strength in (2.0, 4.0))
     np.testing.assert_allclose(two, 2 * one, rtol=1e-5, atol=1e-6)
     assert not grain(np.random.default_rng(0), replace(film, grain_nm=0.0), GRID).any()
+
+
+def test_the_larger_part_of_a_torn_field_is_film() -> None:
+    torn, shares = replace(NOTHING_ELSE, tear_fraction=1.0), []
+    for seed in range(40):  # in every direction
+        _, whole = carbon(film_of(seed, torn), GRID.coarser(4))
+        assert whole is not None
+        shares.append((whole == 1).mean())
+        assert whole[22, 27] == 1
+    assert 0.5 < min(shares) < max(shares) < 1
 
 
 def test_beyond_a_tear_is_where_the_film_is_gone() -> None:
