@@ -1,0 +1,1 @@
+"""Detections -> sizes in nm -> population statistics."""
