@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 train: $(READY)
 	$(BIN)/python train.py experiment=quickstart
 	rm -rf outputs/simulated
-	$(BIN)/python -m exolight.simulation out=outputs/simulated count=12 seed=1000 simulation=clean pixel_size_nm=2.0
+	$(BIN)/python -m exolight.simulation out=outputs/simulated count=12 seed=1000 simulation=clean pixel_size_nm=2.0 image_hw=[384,384]
 	$(BIN)/python predict.py outputs/simulated/images truth=outputs/simulated/annotations.json
 
 test: $(READY)
