@@ -117,7 +117,7 @@ def test_the_checkpoint_is_self_contained(finished: Path) -> None:
     assert info["image_size"] == 64
     assert info["detector"]["class_names"] == ["exosome"]
     assert info["seed"] == 3
-    assert 1.0 <= info["recorded_pixel_sizes_nm"][0] < info["recorded_pixel_sizes_nm"][1] <= 2.5
+    assert 1.5 <= info["input_pixel_sizes_nm"][0] < info["input_pixel_sizes_nm"][1] <= 3.75  # 1.0 to 2.5 nm, 96 px brought to 64
     assert 0 < info["object_size_px"][0] < info["object_size_px"][1] < 64
     assert info["thresholds"]["score"] == pytest.approx(metrics(finished)["test"]["threshold"], rel=1e-6)
     assert "_target_" not in str(info)

@@ -45,12 +45,12 @@ class Learned(NamedTuple):
 
     Attributes:
         object_size_px: smallest and largest object, px of the network's input, or None.
-        recorded_pixel_sizes_nm: smallest and largest nm per pixel of its pictures, or None.
+        input_pixel_sizes_nm: smallest and largest nm per px of the network's input, or None.
         pixel_size_nm: to which all its pictures were rescaled, or None.
     """
 
     object_size_px: Sequence[float] | None = None
-    recorded_pixel_sizes_nm: Sequence[float] | None = None
+    input_pixel_sizes_nm: Sequence[float] | None = None
     pixel_size_nm: float | None = None
 
 
@@ -241,11 +241,13 @@ def image_row(name: str, prediction: Prediction, shown: Detections, learned: Lea
 
 def doubt(prediction: Prediction, shown: Detections, learned: Learned) -> str | None:
     """Why a picture may be beyond what the detector has learned, in words; None where nothing speaks for it."""
-    pixel_size, sizes, range_nm = prediction.micrograph.pixel_size_nm, learned.object_size_px, learned.recorded_pixel_sizes_nm
+    pixel_size, sizes, range_nm = prediction.micrograph.pixel_size_nm, learned.object_size_px, learned.input_pixel_sizes_nm
     if learned.pixel_size_nm is not None and pixel_size is None:
         return f"pixel size unknown: scaled to fit, not to the {learned.pixel_size_nm:g} nm per pixel of the training"
-    if learned.pixel_size_nm is None and range_nm and pixel_size and not range_nm[0] / TOLERANCE <= pixel_size <= range_nm[1] * TOLERANCE:
-        return f"pixel size outside the training's {range_nm[0]:g} to {range_nm[1]:g} nm"
+    if learned.pixel_size_nm is None and range_nm and pixel_size:
+        seen = pixel_size / prediction.found.scale  # a coarse picture that is enlarged to the input looks like a fine one
+        if not range_nm[0] / TOLERANCE <= seen <= range_nm[1] * TOLERANCE:
+            return f"seen at {seen:.2g} nm per pixel, outside the training's {range_nm[0]:.2g} to {range_nm[1]:.2g} nm"
     if sizes and len(shown):
         median = float(np.median(shown.diameters_px)) * prediction.found.scale
         if not sizes[0] / TOLERANCE <= median <= sizes[1] * TOLERANCE:

@@ -86,7 +86,8 @@ def build_detector(cfg: DictConfig, class_names: list[str]) -> tuple[Detector, d
 def data_info(data: DetectionDataModule, cfg: DictConfig, record: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint says about its training: plain values that warn prediction outside of them."""
     sizes = data.object_sizes()
-    known = sorted({float(i.pixel_size_nm) for i in data.split.train if i.pixel_size_nm is not None})
+    train = data.datasets["train"]
+    known = sorted({float(i.pixel_size_nm / train.placed(i)[0]) for i in train.images if i.pixel_size_nm is not None})
     diameters = (sizes[:, 0] * sizes[:, 1]) ** 0.5
     return {
         "init": record,
@@ -94,7 +95,7 @@ def data_info(data: DetectionDataModule, cfg: DictConfig, record: dict[str, Any]
         "data": str(data.root) if data.root is not None else str(cfg.data.source._target_),
         "training_pictures": len(data.split.train),
         "pixel_size_nm": data.pixel_size_nm,
-        "recorded_pixel_sizes_nm": [known[0], known[-1]] if known else None,
+        "input_pixel_sizes_nm": [known[0], known[-1]] if known else None,
         # 1st to 99th percentile of the objects' sqrt(width * height), in px of the network's input
         "object_size_px": torch.from_numpy(diameters).quantile(torch.tensor([0.01, 0.99], dtype=torch.float64)).tolist() if len(diameters) else None,
     }

@@ -158,8 +158,8 @@ def test_pictures_unlike_the_training_are_pointed_out(tmp_path: Path) -> None:
     one = prediction(tmp_path / "a.png", [[0, 0, 40, 40], [50, 50, 90, 90]], [0, 0], pixel_size_nm=2.0)  # 20 px in the network's input
     for learned, words in (
         (Learned(), None),
-        (Learned([10, 30], [1.0, 2.0]), None),
-        (Learned([10, 30], [1.0, 1.5]), "pixel size outside the training's 1 to 1.5 nm"),
+        (Learned([10, 30], [3.0, 4.0]), None),  # half as many pixels in the network's input
+        (Learned([10, 30], [1.0, 2.0]), "seen at 4 nm per pixel, outside the training's 1 to 2 nm"),
         (Learned([10, 30], [1.0, 1.5], pixel_size_nm=1.2), None),  # rescaled: any will do
         (Learned([24, 30]), None),  # a little beyond is no reason to worry
         (Learned([26, 30]), "objects smaller than those of the training (26 to 30 px"),
