@@ -59,7 +59,7 @@ def draw_scene(rng: np.random.Generator, scene: Scene, grid: Grid) -> Specimen:
         draw_slope(slopes, coarse, vesicle, centre)
         draw_seam(seams, grid, vesicle, centre)
     texture = Texture(rng, grid)
-    stain = shared(slopes, seams)
+    stain = shared(slopes, seams, grid)
     draw_puddles(stain, grid, texture, scene.debris)
     draw_debris(stain, grid, scene.debris)
     for membrane in (*scene.membranes, *scene.necks):

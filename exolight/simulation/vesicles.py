@@ -138,12 +138,16 @@ def draw_seam(halos: Field, grid: Grid, vesicle: Vesicle, centre_nm: tuple[float
 
 def halo_grid(grid: Grid) -> Grid:
     """The coarse grid for ``draw_slope``."""
-    return grid.coarser(max(round(_HALO_GRID_NM / grid.pixel_size_nm), 1))
+    return grid.coarser(_halo_step(grid))
 
 
-def shared(slopes: Field, seams: Field) -> Field:
-    """The stain of all halos together (H, W) nm: slopes on their coarse grid and seams, saturating at what there is to share."""
-    step = max(round(seams.shape[0] / slopes.shape[0]), 1)
+def _halo_step(grid: Grid) -> int:
+    return max(round(_HALO_GRID_NM / grid.pixel_size_nm), 1)
+
+
+def shared(slopes: Field, seams: Field, grid: Grid) -> Field:
+    """The stain of all halos together (H, W) nm: seams on ``grid`` and slopes on its ``halo_grid``, saturating at what there is to share."""
+    step = _halo_step(grid)
     fine = slopes if step == 1 else enlarged(slopes, (slopes.shape[0] * step, slopes.shape[1] * step))[: seams.shape[0], : seams.shape[1]]
     return np.asarray(MOST_HALO_NM * np.tanh((fine + seams) * np.float32(1 / MOST_HALO_NM)), np.float32)
 

@@ -88,7 +88,7 @@ def test_a_scene_has_both_parts_of_every_halo() -> None:
     draw_slope(slopes, halo_grid(GRID), vesicle, CENTRE)
     draw_seam(seams, GRID, vesicle, CENTRE)
     outside = distance_and_share(vesicle, CENTRE, GRID)[0] > 2 * vesicle.look["soft"]
-    np.testing.assert_allclose(alone(vesicle)[outside], shared(slopes, seams)[outside], atol=1e-3)
+    np.testing.assert_allclose(alone(vesicle)[outside], shared(slopes, seams, GRID)[outside], atol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -210,12 +210,12 @@ def test_a_multilamellar_one_has_lines_at_its_period() -> None:
 def test_stain_is_finite_and_shared() -> None:
     grid = Grid((96, 120), 2.0)
     coarse = halo_grid(grid)
-    little = shared(np.full(coarse.hw, 2, np.float32), np.full(grid.hw, 3, np.float32))
+    little = shared(np.full(coarse.hw, 2, np.float32), np.full(grid.hw, 3, np.float32), grid)
     assert little.shape == grid.hw
     np.testing.assert_allclose(little, 5, rtol=0.02)
-    much = shared(np.full(coarse.hw, 1000, np.float32), np.full(grid.hw, 1000, np.float32))
+    much = shared(np.full(coarse.hw, 1000, np.float32), np.full(grid.hw, 1000, np.float32), grid)
     np.testing.assert_allclose(much, MOST_HALO_NM, rtol=1e-3)
-    two = shared(np.full(coarse.hw, 30, np.float32), np.full(grid.hw, 30, np.float32))
+    two = shared(np.full(coarse.hw, 30, np.float32), np.full(grid.hw, 30, np.float32), grid)
     assert 30 < two[0, 0] < MOST_HALO_NM
 
 
@@ -230,7 +230,7 @@ def test_slopes_are_drawn_coarser_and_land_in_place(pixel_size_nm: float) -> Non
     draw_slope(slopes, coarse, vesicle, (200.0, 300.0))
     draw_slope(direct, grid, vesicle, (200.0, 300.0))
     nothing = np.zeros(grid.hw, np.float32)
-    on_the_grid = shared(slopes, nothing)
+    on_the_grid = shared(slopes, nothing, grid)
     exact = MOST_HALO_NM * np.tanh(direct / MOST_HALO_NM)
     outside = distance_and_share(vesicle, (200.0, 300.0), grid)[0] > 10
     assert np.abs(on_the_grid - exact)[outside].max() < 0.1 * exact.max()

@@ -299,6 +299,14 @@ def test_noise_is_that_of_the_electrons_of_bare_film() -> None:
         assert pixels.std() / pixels.mean() == pytest.approx(1 / math.sqrt(electrons), rel=0.05)
 
 
+def test_export_from_another_sampling_averages_the_noise_or_spreads_it() -> None:
+    plain, shrunk, grown = (recorded(electrons=100.0, bits=16, resampling=resampling).astype(float) for resampling in (1.0, 2.0, 0.5))
+    assert shrunk.std() == pytest.approx(plain.std() / 2, rel=0.05)  # four recorded pixels make one
+    for pixels, correlated in ((plain, False), (shrunk, False), (grown, True)):
+        noise = pixels - pixels.mean()
+        assert ((noise[:, 1:] * noise[:, :-1]).mean() / noise.var() > 0.3) == correlated
+
+
 def test_each_step_of_the_instrument_reaches_the_file() -> None:
     """On a field with a vesicle and no noise."""
     field = replace(QUIET, vesicles=replace(QUIET.vesicles, per_um2=(30, 30), shares={"solid": 1.0}))
@@ -324,3 +332,8 @@ def test_marks_are_burned_over_the_picture_the_same_each_time(bits: int) -> None
     assert 0.002 < changed.mean() < 0.5
     assert set(np.unique(marked[changed])) & {0, 2**bits - 1}
     assert (recorded(bits=bits, marks=8) != marked).any()
+
+
+@pytest.mark.parametrize("grid", [Grid((100, 100), 0.5), Grid((37, 64), 1.0), Grid((66, 66), 0.5)])
+def test_small_and_fine_pictures_are_drawn_whatever_the_halos_coarse_grid(grid: Grid) -> None:
+    assert Picture(Ranges(), grid, 1).pixels().shape == grid.hw

@@ -81,6 +81,13 @@ def test_pixels_are_drawn_when_they_are_read_and_the_same_each_time(monkeypatch:
     assert len(drawn) == 2
 
 
+def test_a_listed_picture_keeps_its_recipe_and_not_its_scene() -> None:
+    images = simulate(4, HW, 2.5, 7, BUSY).images
+    assert len({len(image.boxes) for image in images}) > 1
+    sizes = [len(pickle.dumps(image.reader)) for image in images]
+    assert max(sizes) - min(sizes) < 20
+
+
 def test_pixel_sizes_are_log_uniform() -> None:
     sizes = np.array([picture(QUIET, (32, 32), (0.5, 8.0), 3, index).grid.pixel_size_nm for index in range(250)])
     logs = np.log(sizes)
