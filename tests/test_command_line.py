@@ -46,7 +46,8 @@ def test_every_path_key_is_a_setting() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", ["init=checkpoint"], return_hydra_config=True)
         files = compose("train", ["init=imagenet"])
-    known = {*leaves(config), *leaves(files)}
+        simulate = compose("simulate")
+    known = {*leaves(config), *leaves(files), *leaves(simulate)}
     assert set(PATH_KEYS) <= known
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import tifffile
 
@@ -26,8 +27,6 @@ def write_files(out: str | Path, count: int, seed: int, hw: tuple[int, int], pix
     Raises:
         InputError: the folder holds files already.
     """
-    import cv2
-
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out={out}: already holds files; give a new or empty folder")
