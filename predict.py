@@ -1,7 +1,8 @@
 """Find, count and size exosomes in pictures.
 
-    python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [pixel_size=NM_PER_PIXEL] [truth=ANNOTATION]
-                      [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER] [device=auto|cpu|cuda] [backend=auto|torch|onnx|openvino] [batch_size=1]
+    python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [pixel_size=NM_PER_PIXEL] [measure=box|contour]
+                      [truth=ANNOTATION] [samples=SHEET] [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER]
+                      [device=auto|cpu|cuda] [backend=auto|torch|onnx|openvino] [batch_size=1]
 
 PICTURES are files, folders or patterns, taken verbatim whatever their characters. Without checkpoint= the newest finished training run is used, or,
 where there is none, the detector that comes with exolight, which has learned from simulated pictures only.
@@ -18,7 +19,8 @@ from exolight.checkpoint import load_detector
 from exolight.errors import InputError
 from exolight.inference.command_line import choose_thresholds, describe, read_command
 from exolight.inference.files import find_pictures
-from exolight.reporting.prediction import Learned, Report, tell
+from exolight.reporting.doubts import Learned
+from exolight.reporting.prediction import Report, tell
 from exolight.reporting.truth import Truth
 from exolight.reporting.unfinished import claimed
 
@@ -43,7 +45,7 @@ def main(arguments: list[str]) -> int:
     settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
     machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size}
     with claimed(command.output, settings, pictures) as folder:
-        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, learned, truth)
+        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, command.contour, learned, truth)
         done = len(pictures) - len(report.missing)
         if done:
             print(f"going on in {folder}, where {done} of {len(pictures)} pictures are done")

@@ -21,6 +21,7 @@ def draw_boxes(
     colour: tuple[int, int, int] = PLAIN_COLOUR,
     text: bool = True,
     thickness: int | None = None,
+    outlines: Sequence[NDArray[np.floating] | None] | None = None,
 ) -> NDArray[np.uint8]:
     """A copy of a picture with its boxes drawn on it.
 
@@ -31,6 +32,7 @@ def draw_boxes(
         labels: N words to write beside the score.
         text: False draws lines only. Text is left out anyway beyond ``MOST_TEXTS`` boxes and wherever it finds no room.
         thickness: of the lines in px; by itself it grows with the picture.
+        outlines: N of (K, 2) x, y px, or None: drawn in place of the box where there is one.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -47,6 +49,11 @@ def draw_boxes(
     colours = [colour if values is None else _score_colour(values[k]) for k in range(len(boxes))]
     order = range(len(boxes)) if values is None else np.argsort(values, kind="stable").tolist()  # the surest on top
     for k in order:
+        outline = None if outlines is None else outlines[k]
+        if outline is not None:
+            points = np.rint((np.asarray(outline, float) - 0.5) * 16).astype(np.int32)  # OpenCV counts from the middle of the first pixel, in fixed point
+            cv2.polylines(canvas, [points], True, colours[k], thickness, cv2.LINE_AA, shift=4)
+            continue
         left, top = np.floor(boxes[k, :2]).astype(int)
         right, bottom = np.ceil(boxes[k, 2:]).astype(int) - 1
         _frame(canvas, int(left), int(top), int(right), int(bottom), colours[k], thickness)

@@ -21,9 +21,9 @@ from exolight.micrograph import check_pixel_size
 from exolight.thresholds import Thresholds
 
 # Everything else is a path, verbatim: Hydra's grammar would break Proença, "EV (1).tif" and run=3/a.tif.
-_OPTION = re.compile(r"(checkpoint|truth|thresholds(?:\.\w+)?|pixel_size|tile|tta|overlays|output|device|backend|batch_size)=(.*)", re.DOTALL)
+_OPTION = re.compile(r"(checkpoint|truth|thresholds(?:\.\w+)?|pixel_size|measure|samples|tile|tta|overlays|output|device|backend|batch_size)=(.*)", re.DOTALL)
 FLOOR = 0.001  # scores need the weak detections too
-_VERBATIM = ("checkpoint", "truth", "output", "device", "backend")  # values that don't pass through Hydra's grammar either
+_VERBATIM = ("checkpoint", "truth", "samples", "output", "device", "backend")  # values that don't pass through Hydra's grammar either
 
 
 class Command(NamedTuple):
@@ -36,6 +36,8 @@ class Command(NamedTuple):
         chosen: whether exolight has chosen it, because the user named none.
         truth: an annotation of the pictures, or None.
         pixel_size_nm: nanometres per pixel of all pictures, or None.
+        contour: whether vesicles are measured by their outlines; else by their boxes.
+        samples: a sample sheet, or None.
         output: the folder to write, or None for one of exolight's choice.
         overlays: whether to draw the boxes on the pictures.
         tile, augmented, device, backend, batch_size: see ``Predictor``.
@@ -47,6 +49,8 @@ class Command(NamedTuple):
     thresholds: dict[str, Any]
     truth: Path | None
     pixel_size_nm: float | None
+    contour: bool
+    samples: Path | None
     tile: int | Literal["auto"] | None
     augmented: bool
     overlays: bool
@@ -55,10 +59,9 @@ class Command(NamedTuple):
     backend: str
     batch_size: int | None
 
-
     def settings(self) -> dict[str, Any]:
         """What decides what is found, as plain values: how fast it is found is left out."""
-        names = ("checkpoint", "truth", "pixel_size_nm", "tile", "augmented", "overlays")
+        names = ("checkpoint", "truth", "pixel_size_nm", "contour", "samples", "tile", "augmented", "overlays")
         return {name: str(value) if isinstance(value := getattr(self, name), Path) else value for name in names}
 
     def predictor(self, loaded: LoadedDetector, thresholds: Thresholds) -> Predictor:
@@ -100,6 +103,8 @@ def read_command(arguments: Sequence[str], conf: Path) -> Command:
         _check_type("batch_size", settings["batch_size"], int)
     for key in ("tta", "overlays"):
         _check_type(key, settings[key], bool)
+    if settings["measure"] not in ("box", "contour"):
+        raise InputError(f"measure={settings['measure']}: box (the square root of width times height) or contour (the outline in each box) is needed")
     tile = None if settings["tile"] in (None, "none", False) else settings["tile"]
     if tile not in (None, "auto") and type(tile) is not int:
         raise InputError(f"tile={tile}: auto, none or a number of px is needed, such as tile=640")
@@ -110,6 +115,8 @@ def read_command(arguments: Sequence[str], conf: Path) -> Command:
         thresholds=settings["thresholds"],
         truth=None if settings["truth"] is None else existing_path(settings["truth"]),
         pixel_size_nm=settings["pixel_size"],
+        contour=settings["measure"] == "contour",
+        samples=None if settings["samples"] is None else existing_path(settings["samples"]),
         tile=tile,
         augmented=settings["tta"],
         overlays=settings["overlays"],

@@ -15,7 +15,10 @@ from exolight.inference.files import find_pictures
 from exolight.inference.predictor import Failure, Found, Prediction
 from exolight.micrograph import Micrograph
 from exolight.reporting import prediction as module
-from exolight.reporting.prediction import IMAGE_COLUMNS, VESICLE_COLUMNS, Learned, Report, doubt, output_stems, picture_names, tell
+from exolight.reporting.doubts import Learned, doubt
+from exolight.reporting.names import output_stems, picture_names
+from exolight.reporting.prediction import Report, tell
+from exolight.reporting.tables import CONTOUR_COLUMNS, IMAGE_COLUMNS, VESICLE_COLUMNS, typed
 
 CLASSES = ["exosome", "artefact"]
 
@@ -99,6 +102,61 @@ def test_summary(written: tuple[Path, dict]) -> None:
     assert (summary["diameter_nm"]["count"], summary["diameter_nm"]["median"], summary["diameter_nm"]["std"]) == (2, 100, pytest.approx(28.284))
     assert summary["settings"] == {"checkpoint": "a.ckpt"}
     assert summary["failures"][0]["image"] == "broken.png"
+
+
+def disc(path: Path, centre: tuple[float, float] = (100.0, 90.0), radius: float = 30.0, pixel_size_nm: float | None = 2.0) -> Prediction:
+    """A picture of one bright disc on grey, its box 2 px too wide on every side, and a box on nothing at the border."""
+    y, x = np.mgrid[:200, :300] + 0.5
+    distance = np.hypot(x - centre[0], y - centre[1]) - radius
+    pixels = (120 + 80 / (1 + np.exp(distance)) + np.random.default_rng(0).normal(0, 2, (200, 300))).astype(np.float32)
+    box = [centre[0] - radius - 2, centre[1] - radius - 2, centre[0] + radius + 2, centre[1] + radius + 2]
+    detections = Detections(np.array([box, [250, 150, 300, 200]], np.float32), np.array([0.9, 0.6], np.float32), np.zeros(2, np.int64))
+    image = np.clip(pixels, 0, 255).astype(np.uint8)
+    return Prediction(path, Micrograph(pixels, pixel_size_nm, "user", path), image, Found(detections, 0.5, 1, 1.0, 1.0), 4.0)
+
+
+def test_outlines_are_measured_written_and_drawn(tmp_path: Path) -> None:
+    pictures = [tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "empty.tif"]
+    folder = tmp_path / "out"
+
+    def interrupted() -> Iterator[Prediction]:
+        yield disc(pictures[0])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Report(folder, pictures, CLASSES, {}, contour=True).write(interrupted())
+    report = Report(folder, pictures, CLASSES, {}, contour=True)
+    assert report.missing == pictures[1:]
+    report.write([disc(pictures[1], radius=20.0, pixel_size_nm=None), prediction(pictures[2], [], [])])
+    report.finish()
+    table = pd.read_csv(folder / "detections.csv")
+    assert tuple(table.columns) == VESICLE_COLUMNS + CONTOUR_COLUMNS
+    first, border, second = table.iloc[0], table.iloc[1], table.iloc[2]
+    assert first["measured_from"] == second["measured_from"] == "contour"
+    assert first["diameter_px"] == pytest.approx(60, abs=1.5)  # the disc's, not that of its box
+    assert (first["box_diameter_px"], first["box_diameter_nm"]) == (64, 128)
+    assert first["diameter_nm"] == pytest.approx(2 * first["diameter_px"], abs=0.02)
+    assert first["area_nm2"] == pytest.approx(4 * first["area_px2"], rel=1e-3)
+    assert first["feret_max_px"] == pytest.approx(60, abs=2)
+    assert first["roundness"] == pytest.approx(1, abs=0.05)
+    assert first["grey_inside"] == pytest.approx(197, abs=4)
+    assert first["grey_background"] == pytest.approx(120, abs=3)
+    assert second["diameter_px"] == pytest.approx(40, abs=1.5)
+    assert np.isnan(second["diameter_nm"])
+    assert border["on_border"]
+    annotations = json.loads((folder / "detections.coco.json").read_text(encoding="utf-8"))["annotations"]
+    assert [annotation["image_id"] for annotation in annotations] == [1, 1, 2, 2]
+    outline = np.array(annotations[0]["segmentation"][0]).reshape(-1, 2)
+    assert np.hypot(*(outline - (100, 90)).T) == pytest.approx(30, abs=1.5)
+    assert annotations[0]["area"] == first["area_px2"]
+    assert ("segmentation" in annotations[1]) == (border["measured_from"] == "contour")
+    overlay = cv2.imread(str(folder / "overlays" / "a.png"))
+    assert (overlay[58, 68] == overlay[58, 68][0]).all()  # the box's corner is not drawn
+    assert any((overlay[90, column] != overlay[90, column][0]).any() for column in (69, 70, 71))  # the outline is
+    assert not (folder / ".kept").exists()
+    assert {key: type(value) for key, value in typed(dict.fromkeys(CONTOUR_COLUMNS, "1")).items()} == {
+        name: str if name == "measured_from" else float for name in CONTOUR_COLUMNS
+    }
 
 
 def test_a_prediction_is_not_predicted_again(written: tuple[Path, dict]) -> None:
@@ -196,7 +254,7 @@ def test_a_picture_is_done_only_when_all_else_of_it_is_there(tmp_path: Path, mon
     def table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[list[dict]], None]]:
         yield lambda rows: written.extend((path.name, row["image"]) for row in rows)
 
-    monkeypatch.setattr(module, "_table", table)
+    monkeypatch.setattr(module, "open_table", table)
     pictures = [tmp_path / "a.png", tmp_path / "b.png"]
     report = Report(tmp_path / "out", pictures, CLASSES, {})
     report.write(prediction(path, [[10, 20, 50, 60]], [0]) for path in pictures)
@@ -233,4 +291,4 @@ def test_interrupted_at_the_very_end_it_comes_back_for_the_scores(tmp_path: Path
     assert again.missing == []
     again.finish()
     assert again.metrics == {"pictures": 1, "boxes": 2, "pictures_without_truth": 0}
-    assert not (tmp_path / "out" / ".candidates").exists()
+    assert not (tmp_path / "out" / ".kept").exists()
