@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from exolight.errors import InputError
 
 # Their values are file names: taken verbatim, whatever characters Hydra's grammar gives a meaning to.
-PATH_KEYS = ("checkpoint", "resume", "init.path", "init.file", "data.root", "hydra.run.dir", "hydra.sweep.dir", "out")
+PATH_KEYS = ("checkpoint", "resume", "init.path", "init.file", "data.root", "data.cache_folder", "hydra.run.dir", "hydra.sweep.dir", "out")
 SWEEP = ("-m", "--multirun")
 
 

@@ -58,6 +58,7 @@ class Augmentation:
         mixup: probability of averaging with a second picture made the same way.
         min_visible: objects of which less than this share is in the frame are ignored.
         min_side: objects whose box is narrower than this many px are ignored.
+        near_objects: the share of windows out of pictures larger than the input that show a whole object, each as often as any other; the rest lie anywhere.
 
     Whether and how a transform acts depends on nothing but the generator given at the call: not on the worker, the epoch's order or the call before.
     """
@@ -71,7 +72,9 @@ class Augmentation:
         mixup: float = 0.0,
         min_visible: float = 0.25,
         min_side: float = 3.0,
+        near_objects: float = 0.5,
     ) -> None:
+        self.near_objects = near_objects
         self.mosaic, self.close_mosaic, self.mixup = mosaic, close_mosaic, mixup
         self.min_visible, self.min_side = min_visible, min_side
         keypoints = albumentations.KeypointParams(format="xy", label_fields=["owners"], remove_invisible=False)
@@ -124,9 +127,19 @@ class Augmentation:
         return Scene(scene.image, *(np.concatenate(parts) for parts in zip(*(s[1:] for s in (whole, cut)), strict=True)))
 
     def _window(self, scene: Scene, size: int, rng: np.random.Generator) -> Scene:
-        """A random window of at most (size, size) out of a larger picture, so that over the epochs all of it is seen."""
-        top, left = (int(rng.integers(side - size + 1)) if side > size else 0 for side in scene.image.shape)
-        image = scene.image[top : top + size, left : left + size]
+        """A random window of at most (size, size) out of a larger picture, so that over the epochs all of it is seen; some of them show an object whole."""
+        sides = np.array(scene.image.shape[::-1])
+        if (sides <= size).all():
+            return self._confine(scene)
+        low, high = np.zeros(2, np.int64), np.maximum(sides - size, 0)
+        counting = np.flatnonzero(~scene.ignore)
+        if len(counting) and rng.random() < self.near_objects:
+            box = extents(scene.points, scene.counts)[rng.choice(counting)]
+            first, last = np.ceil(box[2:] - size).astype(np.int64), np.floor(box[:2]).astype(np.int64)  # what begins in between shows it whole
+            first, last = np.minimum(first, last), np.maximum(first, last)
+            low, high = np.clip(first, low, high), np.clip(last, low, high)
+        left, top = rng.integers(low, high + 1).tolist()
+        image = np.ascontiguousarray(scene.image[top : top + size, left : left + size])
         return self._confine(scene._replace(image=image, points=scene.points - np.array([left, top], dtype=np.float32)))
 
     def _move(self, scene: Scene, rng: np.random.Generator) -> Scene:

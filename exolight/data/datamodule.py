@@ -33,8 +33,11 @@ class DetectionDataModule(lightning.LightningDataModule):
         image_size: px, the side of the network's square input.
         batch_size: pictures a batch and process.
         num_workers: loader processes.
-        pixel_size_nm: rescale pictures to this many nm per pixel; None: fit each into the input.
+        target_nm_per_pixel: rescale pictures to this many nm per pixel; None: fit each into the input.
+        tile: train on windows of this many px (which must be ``image_size``) out of pictures as large as they are, or as ``target_nm_per_pixel`` makes them,
+            instead of fitting them into the input; evaluation sees whole fields, tile by tile.
         cache_gib: keep up to this much of the rescaled pictures of each part in memory; nothing is kept of pictures made afresh.
+        cache_folder: where those that find no room in memory are kept between runs; None: they are decoded again for every epoch.
         in_chans: channels of the network's input.
         epochs: of the whole training.
         seed: decides the split, the order and the augmentation.
@@ -49,8 +52,10 @@ class DetectionDataModule(lightning.LightningDataModule):
         image_size: int = 512,
         batch_size: int = 16,
         num_workers: int = 2,
-        pixel_size_nm: float | None = None,
+        target_nm_per_pixel: float | None = None,
+        tile: int | None = None,
         cache_gib: float = 2.0,
+        cache_folder: str | Path | None = None,
         in_chans: int = 1,
         epochs: int = 1,
         seed: int = 0,
@@ -58,9 +63,12 @@ class DetectionDataModule(lightning.LightningDataModule):
         super().__init__()
         if image_size < 32 or batch_size < 1 or num_workers < 0:
             raise InputError(f"data.image_size={image_size}, data.batch_size={batch_size}, data.num_workers={num_workers}: at least 32, 1 and 0 are needed")
+        if tile not in (None, image_size):
+            raise InputError(f"data.tile={tile}: the windows are the network's input: give data.image_size={tile} too, or data.tile=null")
         self.source, self.augmentation, self.root, self.split_choice = source, augmentation, root, split
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
-        self.pixel_size_nm, self.cache_gib, self.in_chans, self.epochs, self.seed = pixel_size_nm, cache_gib, in_chans, epochs, seed
+        self.target_nm_per_pixel, self.tile, self.cache_gib, self.cache_folder = target_nm_per_pixel, tile, cache_gib, cache_folder
+        self.in_chans, self.epochs, self.seed = in_chans, epochs, seed
         self.class_names: list[str] = []
         self.split = Split([], [], [])
         self.datasets: dict[str, DetectionDataset] = {}
@@ -75,7 +83,7 @@ class DetectionDataModule(lightning.LightningDataModule):
         for part in PARTS:
             self.datasets[part] = self._dataset(getattr(self.split, part), self.augmentation if part == "train" else None)
             self.datasets[part].load_all()
-        counts = ", ".join(f"{part} {len(d)} pictures with {sum(int((~i.ignore).sum()) for i in d.images)} objects" for part, d in self.datasets.items())
+        counts = ", ".join(f"{part} {len(d.images)} pictures with {sum(int((~i.ignore).sum()) for i in d.images)} objects" for part, d in self.datasets.items())
         log.info("data: %s; classes: %s", counts, ", ".join(self.class_names))
         sizes = self.datasets["train"].object_sizes()
         tiny = int((sizes.min(axis=1, initial=np.inf) < self.augmentation.min_side).sum())
@@ -83,7 +91,17 @@ class DetectionDataModule(lightning.LightningDataModule):
             log.warning("%d of %d training objects are narrower than %g px at this scale and are ignored", tiny, len(sizes), self.augmentation.min_side)
 
     def _dataset(self, images: list[AnnotatedImage], augmentation: Augmentation | None) -> DetectionDataset:
-        return DetectionDataset(images, self.image_size, augmentation, self.seed, self.epochs, self.pixel_size_nm, self.cache_gib)
+        return DetectionDataset(
+            images,
+            self.image_size,
+            augmentation,
+            self.seed,
+            self.epochs,
+            target_nm_per_pixel=self.target_nm_per_pixel,
+            tiled=self.tile is not None,
+            cache_gib=self.cache_gib,
+            cache_folder=None if self.cache_folder is None else Path(self.cache_folder).expanduser(),
+        )
 
     def object_sizes(self) -> NDArray[np.float64]:
         """(N, 2) width, height in px of the network's input of the training objects."""
@@ -105,7 +123,7 @@ class DetectionDataModule(lightning.LightningDataModule):
         sampler.epoch = self._first_epoch
         # A last batch of one picture would give BatchNorm nothing to normalise by; where all pictures are fewer than a batch nothing may be dropped.
         last = len(sampler) % self.batch_size
-        return self._loader(dataset, sampler, drop_last=last == 1 and len(sampler) > self.batch_size)
+        return self._loader(dataset, sampler, self.batch_size, drop_last=last == 1 and len(sampler) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         return self._evaluation_loader("val")
@@ -115,12 +133,13 @@ class DetectionDataModule(lightning.LightningDataModule):
 
     def _evaluation_loader(self, part: str) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         dataset = self.datasets[part]
-        return self._loader(dataset, ShardSampler(len(dataset), *self._ranks())) if len(dataset) else []
+        batch_size = self.batch_size if self.tile is None else 1  # whole fields may be large
+        return self._loader(dataset, ShardSampler(len(dataset), *self._ranks()), batch_size) if len(dataset) else []
 
-    def _loader(self, dataset: DetectionDataset, sampler: EpochSampler | ShardSampler, drop_last: bool = False) -> DataLoader[Sample]:
+    def _loader(self, dataset: DetectionDataset, sampler: EpochSampler | ShardSampler, batch_size: int, drop_last: bool = False) -> DataLoader[Sample]:
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=partial(collate, in_chans=self.in_chans),

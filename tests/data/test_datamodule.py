@@ -137,16 +137,16 @@ def test_colour_networks_get_three_equal_channels() -> None:
     assert torch.equal(batch.images[:, 0], batch.images[:, 2])
 
 
-@pytest.mark.parametrize("pixel_size_nm", [1.0, 4.0])
-def test_pixel_size_rescales_all_parts(pixel_size_nm: float) -> None:
+@pytest.mark.parametrize("target_nm_per_pixel", [1.0, 4.0])
+def test_pixel_size_rescales_all_parts(target_nm_per_pixel: float) -> None:
     """2 nm pictures of 96 x 128 px: twice the size in fields of 64 px steps for evaluation, windows of the input's size for training; or half."""
-    data = made(split={"train": 0.5, "val": 0.5}, pixel_size_nm=pixel_size_nm)
+    data = made(split={"train": 0.5, "val": 0.5}, target_nm_per_pixel=target_nm_per_pixel)
     train, val = next(iter(data.train_dataloader())), next(iter(data.val_dataloader()))
     assert train.images.shape[2:] == (96, 96)
-    assert val.images.shape[2:] == ((192, 256) if pixel_size_nm == 1.0 else (96, 96))
-    assert (val.placements[:, :2] == 2 / pixel_size_nm).all()
+    assert val.images.shape[2:] == ((192, 256) if target_nm_per_pixel == 1.0 else (96, 96))
+    assert (val.placements[:, :2] == 2 / target_nm_per_pixel).all()
     known = np.concatenate([(i.boxes[:, 2:] - i.boxes[:, :2])[~i.ignore] for i in data.datasets["train"].images])
-    np.testing.assert_allclose(data.object_sizes(), known * (2 / pixel_size_nm), rtol=1e-5)
+    np.testing.assert_allclose(data.object_sizes(), known * (2 / target_nm_per_pixel), rtol=1e-5)
 
 
 def test_epochs_differ_and_go_on_where_a_run_stopped() -> None:
@@ -176,10 +176,10 @@ def test_split_is_written_as_lists_that_give_it_again(tmp_path: Path) -> None:
 
 
 def test_tiny_objects_are_counted_aloud(caplog: pytest.LogCaptureFixture) -> None:
-    made(split="all", pixel_size_nm=20.0)
+    made(split="all", target_nm_per_pixel=20.0)
     assert "narrower than 3 px" in caplog.text
     caplog.clear()
-    made(split="all", pixel_size_nm=1.0)
+    made(split="all", target_nm_per_pixel=1.0)
     assert "narrower" not in caplog.text
 
 

@@ -86,7 +86,7 @@ def back(batch: Batch, rows: torch.Tensor) -> list[np.ndarray]:
 @pytest.mark.parametrize("pixel_size_nm", [None, 3.1, 1.2])
 def test_targets_come_back_to_the_annotated_boxes(pixel_size_nm: float | None) -> None:
     """Letterboxed; shrunk by the scale; and enlarged by it, beyond the input's size, so that fields differ and are padded."""
-    dataset = DetectionDataset(IMAGES, 128, pixel_size_nm=pixel_size_nm)
+    dataset = DetectionDataset(IMAGES, 128, target_nm_per_pixel=pixel_size_nm)
     batch = collate([dataset[i] for i in range(len(IMAGES))])
     if pixel_size_nm == 1.2:
         assert batch.images.shape[3] > 256
@@ -100,7 +100,7 @@ def test_targets_come_back_to_the_annotated_boxes(pixel_size_nm: float | None) -
 @pytest.mark.parametrize("pixel_size_nm", [None, 3.1, 1.2])
 def test_samples_are_placed_as_in_prediction(pixel_size_nm: float | None) -> None:
     """The scales are those that resizing to whole pixels really took: 33 x 201 px in 128 px is 21 rows, not 21.01."""
-    dataset = DetectionDataset(IMAGES, 128, pixel_size_nm=pixel_size_nm)
+    dataset = DetectionDataset(IMAGES, 128, target_nm_per_pixel=pixel_size_nm)
     for i, image in enumerate(IMAGES):
         field, placement = place(normalise(image.read().pixels), 128, None if pixel_size_nm is None else 2.0 / pixel_size_nm)
         np.testing.assert_array_equal(dataset[i].image, field)
@@ -119,18 +119,18 @@ def test_objects_are_bright_where_their_targets_are() -> None:
 
 
 def test_scale_is_that_of_the_wanted_pixel_size() -> None:
-    dataset = DetectionDataset(IMAGES[:1], 64, pixel_size_nm=1.0)
+    dataset = DetectionDataset(IMAGES[:1], 64, target_nm_per_pixel=1.0)
     sample = dataset[0]
     assert sample.image.shape == (192, 256)  # 96 x 128 px at 2 nm, a field of its own
     assert sample.placement == Placement(2.0, 2.0)
     assert dataset.object_sizes().tolist() == [[2 * (b[2] - b[0]), 2 * (b[3] - b[1])] for b in IMAGES[0].boxes[:2].tolist()]
-    small = DetectionDataset(IMAGES[:1], 64, pixel_size_nm=4.0)[0]
+    small = DetectionDataset(IMAGES[:1], 64, target_nm_per_pixel=4.0)[0]
     assert small.image.shape == (64, 64)
     assert small.placement == Placement(0.5, 0.5, 0, 8)
 
 
 def test_training_at_a_pixel_size_sees_windows_of_large_pictures() -> None:
-    dataset = DetectionDataset(IMAGES[:1], 64, Augmentation(), pixel_size_nm=1.0)
+    dataset = DetectionDataset(IMAGES[:1], 64, Augmentation(), target_nm_per_pixel=1.0)
     windows = [dataset[(epoch, 0)] for epoch in range(20)]
     assert all(w.image.shape == (64, 64) for w in windows)
     assert len({w.image.tobytes() for w in windows}) > 10
@@ -141,7 +141,7 @@ def test_training_at_a_pixel_size_sees_windows_of_large_pictures() -> None:
 
 
 def test_unknown_pixel_size_is_said() -> None:
-    dataset = DetectionDataset([drawn((64, 64), 5, nm=None)], 64, pixel_size_nm=2.0)
+    dataset = DetectionDataset([drawn((64, 64), 5, nm=None)], 64, target_nm_per_pixel=2.0)
     with pytest.raises(InputError, match=r"5\.png: its nm per pixel is unknown"):
         dataset.load_all()
 
@@ -213,9 +213,9 @@ def test_it_travels_to_a_worker_as_windows_and_macos_send_it(images: list[Annota
 def test_training_sees_a_fresh_picture_in_every_epoch() -> None:
     """Without any augmentation a sample is the epoch's picture as evaluation would place it, at its own size and nm per pixel."""
     for pixel_size_nm in (None, 4.0):
-        dataset = DetectionDataset(STREAMED, 64, Augmentation(), pixel_size_nm=pixel_size_nm)
+        dataset = DetectionDataset(STREAMED, 64, Augmentation(), target_nm_per_pixel=pixel_size_nm)
         for epoch in range(3):
-            expected = DetectionDataset([renewed(i, epoch) for i in (1, 2, 3)], 64, pixel_size_nm=pixel_size_nm)
+            expected = DetectionDataset([renewed(i, epoch) for i in (1, 2, 3)], 64, target_nm_per_pixel=pixel_size_nm)
             for i in range(3):
                 found = dataset[(epoch, i)]
                 np.testing.assert_array_equal(found.image, expected[i].image)
