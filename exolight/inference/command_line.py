@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from exolight.checkpoint import SHIPPED, LoadedDetector
 from exolight.errors import InputError
 from exolight.inference.files import existing_path
-from exolight.inference.predictor import Predictor
+from exolight.inference.predictor import Predictor, trained_as_recorded
 from exolight.micrograph import check_pixel_size
 from exolight.thresholds import Thresholds
 
@@ -79,6 +79,7 @@ class Command(NamedTuple):
             floor=FLOOR if self.truth else None,
             backend=self.backend,
             checkpoint=self.checkpoint,
+            as_recorded=trained_as_recorded(loaded.info),
         )
 
 

@@ -8,12 +8,12 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -115,6 +115,7 @@ class Predictor:
         floor: report boxes down to this score, under that of ``thresholds``, for scoring; those above are the same with or without.
         backend: see ``exolight.inference.runtimes.choose_network``.
         checkpoint: the file the detector is from; converted networks are looked for beside it.
+        as_recorded: whether the detector was trained at the pictures' own scale: none is scaled to fit then, and ``tile="auto"`` needs no first look.
 
     Raises:
         InputError: the device or backend does not exist here, ``batch_size`` is under 1, or ``tile`` under 64 px.
@@ -134,6 +135,7 @@ class Predictor:
         floor: float | None = None,
         backend: str = "torch",
         checkpoint: Path | None = None,
+        as_recorded: bool = False,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size={batch_size}: at least 1 is needed")
@@ -144,7 +146,7 @@ class Predictor:
         self.thresholds = thresholds
         self.image_size = image_size
         self.batch_size = batch_size or (1 if self.device.type == "cpu" else 8)
-        self.pixel_size_nm = pixel_size_nm
+        self.pixel_size_nm, self.as_recorded = pixel_size_nm, as_recorded
         self.object_size_px = object_size_px
         self.tile = tile
         self.augmented = augmented
@@ -177,6 +179,7 @@ class Predictor:
             augmented,
             backend=backend,
             checkpoint=Path(path),
+            as_recorded=trained_as_recorded(loaded.info),
         )
 
     def __call__(self, picture: Picture, pixel_size_nm: float | None = None) -> Detections:
@@ -228,7 +231,9 @@ class Predictor:
         return [run.result(i, image.shape[:2], scales[i]) for i, image in enumerate(images)]
 
     def _factor(self, pixel_size_nm: float | None) -> float | None:
-        """The scale that the detector's nm per pixel asks for; None: fit."""
+        """The scale that the detector's nm per pixel asks for, or that it was trained at; None: fit."""
+        if self.as_recorded:
+            return 1.0
         return None if self.pixel_size_nm is None or pixel_size_nm is None else pixel_size_nm / self.pixel_size_nm
 
     def _tiling(self, hw: tuple[int, ...], factor: float | None) -> Tiling | None:
@@ -320,6 +325,11 @@ class Run:
         detections = together(self.parts[picture], self.predictor.thresholds, (hw[0], hw[1]), self.predictor.augmented).above(self.predictor.floor)
         suppression_ms = self.suppression_ms[picture] + 1000 * (time.perf_counter() - began)
         return Found(detections, scale, int(self.views[picture]), self.network_ms[picture], suppression_ms)
+
+
+def trained_as_recorded(info: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint's ``info`` says that its detector saw tiles of pictures as large as they were."""
+    return info.get("tile") is not None and info.get("pixel_size_nm") is None
 
 
 def choose_device(name: str) -> torch.device:

@@ -137,10 +137,10 @@ def together(parts: Sequence[Part], thresholds: Thresholds, hw: tuple[int, int],
         coarse = np.repeat([part.coarse for part in parts], [len(part.found) for part in parts])
         sure = result.scores >= thresholds.score
         kept = ~(cut & seen_whole)
-        kept &= shared(result, coarse, kept & ~cut & ~coarse & sure, "union") <= thresholds.iou
-        kept &= shared(result, kept & cut, kept & ~cut & sure, "own") <= COVERED
         weak = np.flatnonzero(kept & ~sure)
-        kept[weak[np.argsort(-result.scores[weak], kind="stable")[MAX_CANDIDATES:]]] = False
+        kept[weak[np.argsort(-result.scores[weak], kind="stable")[MAX_CANDIDATES:]]] = False  # an untrained detector finds a thousand in each tile
+        kept &= shared(result, coarse & kept, kept & ~cut & ~coarse & sure, "union") <= thresholds.iou
+        kept &= shared(result, kept & cut, kept & ~cut & sure, "own") <= COVERED
         result = merge(result.filter(kept), thresholds)
     if augmented:
         result = merge(mean_of_views(result, parts, thresholds.iou), thresholds)  # boxes that were apart may have met

@@ -1,7 +1,7 @@
 """The LightningModule: a detector, its loss, its optimiser, and how it is scored while it learns. It receives built parts and builds none."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import lightning
@@ -17,6 +17,7 @@ from exolight.errors import InputError
 from exolight.evaluation.average_precision import average_precision
 from exolight.evaluation.curves import best_f1, confidence_curves, score_at
 from exolight.evaluation.records import ImageResult, gather
+from exolight.inference.predictor import Predictor
 from exolight.losses.detection import DetectionLoss
 from exolight.models.detector import Detector
 from exolight.models.suppression import suppress
@@ -39,6 +40,7 @@ class DetectionModule(lightning.LightningModule):
         nominal_batch: gradients are accumulated to about this many pictures a step, over all devices.
         backbone_lr_scale: the backbone's learning rate as a share of the others'.
         score: of the operating point to begin with; validation moves it to the best F1.
+        tile: whether pictures are scored tile by tile at their own scale, as prediction looks at large fields; ``image_size`` is the tiles' side.
         info: plain facts for the checkpoint: what the detector was trained on.
     """
 
@@ -54,6 +56,7 @@ class DetectionModule(lightning.LightningModule):
         nominal_batch: int = 64,
         backbone_lr_scale: float = 1.0,
         score: float = 0.25,
+        tile: int | None = None,
         info: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -66,9 +69,11 @@ class DetectionModule(lightning.LightningModule):
         self.thresholds, self.image_size, self.nominal_batch, self.backbone_lr_scale = thresholds, image_size, nominal_batch, backbone_lr_scale
         self.gains = scaled_gains(gains, len(detector.strides), detector.num_classes, image_size)
         self.operating_point = score
+        self.tile = tile
         self.info = dict(info or {})
         self.results: list[ImageResult] = []
         self.val_terms: list[dict[str, Tensor]] = []
+        self._predictor: Predictor | None = None
 
     # Training -----------------------------------------------------------------------------------------------------------------------------------------------
 
@@ -105,22 +110,49 @@ class DetectionModule(lightning.LightningModule):
     # Scoring ------------------------------------------------------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        self.results, self.val_terms = [], []
+        self.results, self.val_terms, self._predictor = [], [], None
 
     def on_test_epoch_start(self) -> None:
-        self.results = []
+        self.results, self._predictor = [], None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if self.tile is not None:  # a loss over a whole field would need the memory that tiles save
+            self.results.extend(self._score(self._found_in_tiles(batch), batch))
+            return
         raw = self.detector(batch.images)
         self.val_terms.append(self.loss(raw, batch.targets, batch.ignored, self.detector.anchors, self.detector.strides))
-        self.results.extend(self._score(raw, batch))
+        self.results.extend(self._score(suppress(*self.detector.decode(raw), self.thresholds), batch))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.results.extend(self._score(self.detector(batch.images), batch))
+        found = suppress(*self.detector.decode(self.detector(batch.images)), self.thresholds) if self.tile is None else self._found_in_tiles(batch)
+        self.results.extend(self._score(found, batch))
 
-    def _score(self, raw: list[Tensor], batch: Batch) -> Iterable[ImageResult]:
-        """The pictures of a batch with what was found, all boxes in pixels of the picture as recorded."""
-        found = suppress(*self.detector.decode(raw), self.thresholds)
+    def _found_in_tiles(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What prediction finds in the pictures of a batch, tile by tile: boxes (N, 4) in px of the batch's fields, scores (N,), labels (N,) of each."""
+        if self._predictor is None:  # not before the weights of this evaluation are in place, the averaged ones in training
+            thresholds = replace(self.thresholds, score=max(self.thresholds.score, Thresholds().score))  # by these tiles are joined; the weak follow
+            self._predictor = Predictor(
+                self.detector,
+                thresholds,
+                self.image_size,
+                str(self.device),
+                object_size_px=self.info.get("object_size_px"),
+                tile=self.image_size,
+                floor=self.thresholds.score,
+                as_recorded=True,
+            )
+        fields = batch.images[:, 0].cpu().numpy()
+        found = []
+        for field, (scale_x, scale_y, x, y), (height, width) in zip(fields, batch.placements.tolist(), batch.image_hw.tolist(), strict=True):
+            left, top = round(x), round(y)
+            picture = field[top : top + round(height * scale_y), left : left + round(width * scale_x)]
+            detections = self._predictor.detect([picture])[0].detections
+            boxes = torch.from_numpy(detections.boxes + np.array([left, top, left, top], np.float32))
+            found.append((boxes, torch.from_numpy(detections.scores), torch.from_numpy(detections.labels)))
+        return found
+
+    def _score(self, found: Sequence[tuple[Tensor, Tensor, Tensor]], batch: Batch) -> Iterable[ImageResult]:
+        """The pictures of a batch with what was found in their fields, all boxes in pixels of the picture as recorded."""
         height, width = batch.images.shape[2:]
         scale = np.array([width, height, width, height], dtype=np.float64)
         objects = [(rows.cpu().numpy().astype(np.float64), ignore) for rows, ignore in ((batch.targets, False), (batch.ignored, True))]

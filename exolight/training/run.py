@@ -95,6 +95,7 @@ def data_info(data: DetectionDataModule, cfg: DictConfig, record: dict[str, Any]
         "data": str(data.root) if data.root is not None else str(cfg.data.source._target_),
         "training_pictures": len(data.split.train),
         "pixel_size_nm": data.target_nm_per_pixel,
+        "tile": data.tile,
         "input_pixel_sizes_nm": [known[0], known[-1]] if known else None,
         # 1st to 99th percentile of the objects' sqrt(width * height), in px of the network's input
         "object_size_px": torch.from_numpy(diameters).quantile(torch.tensor([0.01, 0.99], dtype=torch.float64)).tolist() if len(diameters) else None,

@@ -421,3 +421,79 @@ def test_building_a_data_set_reads_nothing() -> None:
     dataset = DetectionDataset([AnnotatedImage(**{**vars(IMAGES[0]), "reader": reader})], 64)
     assert len(dataset) == 1
     assert dataset.object_sizes().shape == (2, 2)
+
+
+# Large fields -------------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def field(tmp_path: Path, hw: tuple[int, int] = (200, 330), empty: bool = False) -> AnnotatedImage:
+    """A file of flat grey with one object of 12 x 10 px near its right edge: its place in a window tells where the window is."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(80, 120, hw).astype(np.uint8)
+    box = (hw[1] - 40, 50, hw[1] - 28, 60)
+    pixels[box[1] : box[3], box[0] : box[2]] = 250
+    path = tmp_path / f"{hw[0]}x{hw[1]}{'e' if empty else ''}.png"
+    cv2.imwrite(str(path), pixels)
+    count = 0 if empty else 1
+    boxes = np.array([box] * count, np.float32).reshape(-1, 4)
+    return AnnotatedImage(path.name, functools.partial(read_micrograph, path), hw, boxes, np.zeros(count, np.int64), np.zeros(count, bool), path=path)
+
+
+def test_tiles_cover_large_pictures_at_their_own_scale(tmp_path: Path) -> None:
+    images = [field(tmp_path), field(tmp_path, (50, 60)), field(tmp_path, (128, 128), empty=True)]
+    dataset = DetectionDataset(images, 64, Augmentation(), tiled=True)
+    assert dataset.items == [0] * 16 + [1] + [2] * 4  # 200 * 330 / 64^2 = 16.1
+    assert dataset.object_sizes().tolist() == [[12, 10], [12, 10]]
+    dataset.load_all()
+    picture = normalise(images[0].read().pixels)
+    whole, places = 0, set()
+    for epoch in range(8):
+        for item in range(16):
+            made = dataset[epoch, item]
+            assert made.image.shape == (64, 64)
+            found = cv2.matchTemplate(picture, made.image, cv2.TM_SQDIFF)
+            assert found.min() < 100  # pixels as recorded, float32 sums aside
+            _, _, (left, top), _ = cv2.minMaxLoc(found)
+            places.add((left, top))
+            real = made.boxes[~made.ignore]
+            if len(real) and (real[0, 2:] - real[0, :2] == [12, 10]).all():
+                whole += 1
+                assert (real[0] + [left, top, left, top]).tolist() == images[0].boxes[0].tolist()
+    assert len(places) > 100
+    assert 0.45 < whole / 128 < 0.75  # half of them by intent; one more in 25 by chance
+    assert min(left for left, _ in places) < 60
+    only = DetectionDataset(images, 64, Augmentation(near_objects=1.0), tiled=True)
+    assert all(len(only[0, item].boxes) == 1 for item in range(16))
+
+
+def test_an_object_larger_than_the_window_is_no_reason_to_stop() -> None:
+    image = drawn((200, 200), 3)
+    image = dataclasses.replace(image, boxes=np.array([[10, 20, 190, 180]] * 3, np.float32))
+    dataset = DetectionDataset([image], 64, Augmentation(near_objects=1.0), tiled=True)
+    assert all(dataset[epoch, 0].image.shape == (64, 64) for epoch in range(20))
+
+
+def test_evaluation_sees_whole_fields_once(tmp_path: Path) -> None:
+    dataset = DetectionDataset([field(tmp_path), field(tmp_path, (50, 60))], 64, tiled=True)
+    assert len(dataset) == 2
+    large, small = dataset[0], dataset[1]
+    assert large.image.shape == (256, 384)
+    assert large.placement[:2] == (1.0, 1.0)
+    assert small.image.shape == (64, 64)
+    assert (small.boxes[:, 2:] - small.boxes[:, :2]).tolist() == [[12, 10]]
+
+
+def test_what_finds_no_room_in_memory_is_kept_on_disk(tmp_path: Path) -> None:
+    images = [field(tmp_path), field(tmp_path, (50, 60))]
+    plain = DetectionDataset(images, 64, Augmentation(), tiled=True)
+    kept = DetectionDataset(images, 64, Augmentation(), tiled=True, cache_gib=0.00001, cache_folder=tmp_path / "cache")
+    kept.load_all()
+    assert [type(kept._cache[i]).__name__ for i in (0, 1)] == [type(tmp_path).__name__, "ndarray"]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    (tmp_path / images[0].name).write_bytes(b"gone")  # nobody reads it again
+    again = pickle.loads(pickle.dumps(kept))
+    assert len(pickle.dumps(kept)) < 50_000  # workers are told where, not what
+    for item in range(len(plain)):
+        if plain.items[item] == 1:
+            np.testing.assert_array_equal(plain[0, item].image, again[0, item].image)
+    assert again[0, 0].image.shape == (64, 64)
