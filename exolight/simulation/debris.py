@@ -16,7 +16,7 @@ from exolight.simulation.ranges import DistractorRanges, uniform
 Points = NDArray[np.float64]  # (K, 3): x nm, y nm, strength in nm of stain
 
 _SPECKS = ((2.0, 0.30), (3.5, 0.45), (5.5, 0.25))  # standard deviation nm of a spot, share of the specks
-_DARK_SHARE = 0.15  # of the specks: grains of stain
+_DARK_SHARE = 0.3  # of the specks: grains of stain
 _SEAM_NM = 10.0  # half width of the faint dark seam of stain round a spot
 _SPOT_LIMIT_NM = 21.0  # where many spots meet their sum saturates
 

@@ -62,7 +62,8 @@ def scrap(rng: np.random.Generator, at_nm: tuple[float, float]) -> Membrane:
 
 
 def broken_membrane(rng: np.random.Generator, at_nm: tuple[float, float]) -> Membrane:
-    """What a burst vesicle or a cell leaves: two to six ragged lobes of 40-220 nm run together, with tails and folds."""
+    """What a burst vesicle or a cell leaves: two to six ragged lobes of 40-220 nm run together, with tails and folds; some are crumpled to a dense heap."""
+    crumpled = rng.random() < 0.4
     size = float(np.exp(rng.uniform(math.log(40), math.log(200))))
     lobes = int(rng.integers(2, 7))
     centre, pieces, points = np.asarray(at_nm, float), [], []
@@ -79,12 +80,12 @@ def broken_membrane(rng: np.random.Generator, at_nm: tuple[float, float]) -> Mem
         pieces += _stroke(line, headings, rng.uniform(4, 12) * np.linspace(1.2, 0.4, steps))
     return Membrane(
         tuple(pieces),
-        rng.uniform(-9, 8),
+        rng.uniform(-4, 10) if crumpled else rng.uniform(-9, 8),
         rng.uniform(0, 9),
-        rng.uniform(1.5, 5.0),
-        rng.uniform(8, 34),
+        rng.uniform(1.5, 7.0) if crumpled else rng.uniform(1.5, 5.0),
+        rng.uniform(15, 45) if crumpled else rng.uniform(8, 34),
         rng.uniform(15, 70),
-        _folds(rng, np.asarray(points), 2.5),
+        _folds(rng, np.asarray(points), 9.0 if crumpled else 2.5, size / 2 if crumpled else 0.0),
     )
 
 
@@ -146,10 +147,11 @@ def _stroke(line: NDArray[np.float64], headings: NDArray[np.float64], half_width
     return quads + discs
 
 
-def _folds(rng: np.random.Generator, points: NDArray[np.float64], mean: float) -> tuple[tuple[float, float, float, float], ...]:
-    """Some folds (x, y nm, rad, nm) through random ones of ``points`` (K, 2)."""
-    chosen = rng.integers(len(points), size=int(rng.poisson(mean)))
-    return tuple((float(points[i, 0]), float(points[i, 1]), float(rng.uniform(0, math.pi)), float(rng.uniform(3, 12))) for i in chosen)
+def _folds(rng: np.random.Generator, points: NDArray[np.float64], mean: float, spread_nm: float = 0.0) -> tuple[tuple[float, float, float, float], ...]:
+    """Some folds (x, y nm, rad, nm) through random ones of ``points`` (K, 2), or ``spread_nm`` (standard deviation) beside them."""
+    chosen = points[rng.integers(len(points), size=int(rng.poisson(mean)))]
+    chosen = chosen + spread_nm * rng.normal(size=chosen.shape)
+    return tuple((float(x), float(y), float(rng.uniform(0, math.pi)), float(rng.uniform(3, 12))) for x, y in chosen)
 
 
 def _signed_distance(grid: Grid, membrane: Membrane, margin_nm: float, finer: int) -> tuple[tuple[slice, slice], Field | None]:

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from exolight.simulation import formation
 from exolight.simulation.formation import Instrument, random_instrument
 from exolight.simulation.grid import Grid
-from exolight.simulation.marks import burn_in
+from exolight.simulation.marks import burn_in, strip_rows
 from exolight.simulation.outline import clip_polygon, fill, polygon_area
 from exolight.simulation.placement import visible_and_overlap
 from exolight.simulation.ranges import Ranges
 from exolight.simulation.scene import Scene, draw_scene, random_scene
 
-MIN_VISIBLE_FRACTION = 0.25  # less of a vesicle counts neither way: nobody could decide
-MIN_VISIBLE_PX = 6.0
+# Less of a vesicle counts neither way: nobody could decide. People do mark slivers at a border as soon as they know them for a piece of a vesicle.
+MIN_VISIBLE_FRACTION = 0.12
+MIN_VISIBLE_PX = 6.0  # of the shorter side of what is seen
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Picture:
 
     def truth(self) -> Truth:
         """What the picture shows."""
-        return describe(self.scene, self.grid)
+        return describe(self.scene, self.grid, 0 if self.instrument.marks is None else strip_rows(self.instrument.marks, self.grid.hw[0]))
 
 
 def record(rng: np.random.Generator, scene: Scene, instrument: Instrument, grid: Grid) -> NDArray[Any]:
@@ -78,23 +79,27 @@ def record(rng: np.random.Generator, scene: Scene, instrument: Instrument, grid:
     pixels = formation.digitise(signal, instrument.electrons, instrument.level, instrument.gamma, instrument.bits, instrument.inverted)
     pixels = formation.resample(pixels, grid.hw)
     if instrument.marks is not None:
-        burn_in(np.random.default_rng(instrument.marks), pixels, grid.pixel_size_nm)
+        burn_in(instrument.marks, pixels, grid.pixel_size_nm)
     return pixels if instrument.jpeg_quality is None else formation.jpeg(pixels, instrument.jpeg_quality)
 
 
-def describe(scene: Scene, grid: Grid) -> Truth:
-    """The truth: visible outlines, their boxes, whole diameters, and what is too little to count."""
+def describe(scene: Scene, grid: Grid, hidden_rows: int = 0) -> Truth:
+    """The truth: visible outlines, their boxes, whole diameters, and what is too little to count. ``hidden_rows`` at the bottom show nothing of the scene."""
+    hw = (grid.hw[0] - hidden_rows, grid.hw[1])
     whole = [np.asarray(placed.outline_nm / np.float32(grid.pixel_size_nm), np.float32) for placed in scene.vesicles]
-    outlines = tuple(clip_polygon(outline, grid.hw) for outline in whole)
+    outlines = tuple(clip_polygon(outline, hw) for outline in whole)
+    seen = [len(outline) > 2 for outline in outlines]
+    vesicles = [placed for placed, there in zip(scene.vesicles, seen, strict=True) if there]
+    whole, outlines = [o for o, there in zip(whole, seen, strict=True) if there], tuple(o for o in outlines if len(o) > 2)
     boxes = np.array([(*outline.min(axis=0), *outline.max(axis=0)) for outline in outlines], np.float32).reshape(-1, 4)
-    visible, overlap = visible_and_overlap(whole, grid.hw)
+    visible, overlap = visible_and_overlap(whole, hw)
     short_side = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf)
-    areas_nm2 = np.array([polygon_area(placed.outline_nm) for placed in scene.vesicles], np.float64)
+    areas_nm2 = np.array([polygon_area(placed.outline_nm) for placed in vesicles], np.float64)
     return Truth(
         boxes=boxes,
         outlines=outlines,
         diameters_nm=(2 * np.sqrt(areas_nm2 / math.pi)).astype(np.float32),
-        morphology=tuple(placed.vesicle.morphology for placed in scene.vesicles),
+        morphology=tuple(placed.vesicle.morphology for placed in vesicles),
         visible=visible.astype(np.float32),
         overlap=overlap.astype(np.float32),
         ignore=(visible < MIN_VISIBLE_FRACTION) | (short_side < MIN_VISIBLE_PX),

@@ -90,12 +90,12 @@ class DistractorRanges(_Checked):
         tear_fraction, fold_fraction: torn or folded film. dust_fraction: a speck of dirt out of focus.
     """
 
-    specks_per_um2: Pair = (150.0, 1500.0)
+    specks_per_um2: Pair = (200.0, 2000.0)
     lipoproteins_per_um2: Pair = (0.0, 40.0)
     aggregates_per_um2: Pair = (0.0, 8.0)
     heaps_per_um2: Pair = (0.0, 8.0)
-    scraps_per_um2: Pair = (0.0, 10.0)
-    membranes_per_um2: Pair = (0.0, 4.0)
+    scraps_per_um2: Pair = (0.0, 14.0)
+    membranes_per_um2: Pair = (0.0, 5.0)
     crystals_per_um2: Pair = (0.0, 1.5)
     puddles_per_um2: Pair = (0.0, 1.5)
     gold_per_um2: Pair = (0.0, 0.6)
@@ -132,7 +132,8 @@ class InstrumentRanges(_Checked):
         hot_pixels: share of pixels.
         level: of bare film, share of full scale. gamma: of the file. sixteen_bit_fraction, inverted_fraction: of files.
         resampled_fraction: recorded at another sampling and exported at this one; resampling: recorded pixels per exported pixel, log-uniform.
-        jpeg_fraction, jpeg_quality: exported as JPEG. marks_fraction: with a burned-in scale bar, text or panel letter.
+        jpeg_fraction, jpeg_quality: exported as JPEG. marks_fraction: with a burned-in scale bar, and some of these with text, a
+            panel letter or a strip of information, which hides what is under it.
     """
 
     fringe_nm: Pair = (1.4, 2.7)
@@ -151,7 +152,7 @@ class InstrumentRanges(_Checked):
     resampling: Pair = (0.4, 1.5)
     jpeg_fraction: float = 0.2
     jpeg_quality: Pair = (60.0, 95.0)
-    marks_fraction: float = 0.1
+    marks_fraction: float = 0.2
 
 
 @dataclass(frozen=True)

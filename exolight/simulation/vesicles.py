@@ -39,8 +39,8 @@ _LOOKS: dict[str, dict[str, Pair]] = {
         "hollow": (2.0, 11.0), "hollow_size": (0.6, 0.75), "ridge": (0.0, 2.0), "crease": (0.0, 2.0), "roughness": (0.02, 0.08), "aspect": (1.0, 1.2),
     },
     "collapsed": {
-        "base": (-6.0, 4.0), "dome": (-2.0, 2.0), "rim": (3.0, 11.0), "rim_at": (0.76, 0.9), "rim_width": (0.08, 0.18), "gap": (0.6, 1.0),
-        "hollow": (0.0, 14.0), "hollow_size": (0.2, 0.45), "ridge": (2.0, 9.0), "crease": (5.0, 15.0), "roughness": (0.12, 0.24), "aspect": (1.05, 1.5),
+        "base": (-6.0, 8.0), "dome": (-2.0, 2.0), "rim": (3.0, 14.0), "rim_at": (0.76, 0.92), "rim_width": (0.06, 0.18), "gap": (0.6, 1.0),
+        "hollow": (0.0, 18.0), "hollow_size": (0.2, 0.45), "ridge": (2.0, 9.0), "crease": (5.0, 15.0), "roughness": (0.12, 0.24), "aspect": (1.05, 1.5),
     },
     "elongated": {
         "base": (-9.0, 2.0), "dome": (-1.0, 4.0), "rim": (2.0, 9.0), "rim_at": (0.8, 0.92), "rim_width": (0.08, 0.15), "gap": (0.3, 1.0),
@@ -57,7 +57,7 @@ _LOOKS: dict[str, dict[str, Pair]] = {
 }  # fmt: skip
 #   bend, shift  of the hollow: how much of a kidney it is, how far off the centre; mottle  of the body (nm); soft  width of the membrane's edge (nm);
 #   halo_reach  decay length of the halo; lamellae  seen, where there are several
-_ANY_LOOK: dict[str, Pair] = {"bend": (0.0, 0.9), "shift": (0.0, 0.32), "mottle": (0.6, 3.4), "soft": (2.5, 9.0), "halo_reach": (0.6, 2.0),
+_ANY_LOOK: dict[str, Pair] = {"bend": (0.0, 0.9), "shift": (0.0, 0.32), "mottle": (0.6, 3.4), "soft": (3.0, 11.0), "halo_reach": (0.6, 2.0),
                               "lamellae": (1.5, 4.5)}  # fmt: skip
 _LAMELLA_NM: Pair = (9.0, 14.0)  # a bilayer and the stain between two
 
@@ -108,7 +108,7 @@ def random_vesicle(rng: np.random.Generator, diameter_nm: float, ranges: Vesicle
         morphology=morphology,
         look=look,
         contrast=uniform(rng, ranges.contrast),
-        halo_nm=float(rng.uniform(14.0, 44.0)),
+        halo_nm=float(rng.uniform(14.0, 44.0)) * (1.3 if morphology == "collapsed" else 1.0),  # a heap of membrane holds more stain
         turn=(float(turn[0]), float(turn[1]), float(turn[2]), float(turn[3])),
         lamella_nm=lamella if morphology == "multilamellar" else 0.0,
     )
