@@ -121,5 +121,3 @@ def _sampled(grid: Grid, resampling: float) -> Grid:
     unit = height // math.gcd(height, width)
     rows = max(round(height * resampling / unit), 1) * unit
     return Grid((rows, rows * width // height), grid.pixel_size_nm * height / rows)
-
-

@@ -27,7 +27,7 @@ from exolight.simulation.picture import Picture, Truth, instance_mask
 from exolight.simulation.source import picture
 
 REPOSITORY = Path(__file__).parents[2]
-HW, SIZES, SEED, COUNT = (96, 128), (2.0, 3.0), 4, 4
+HW, SIZES, SEED, COUNT = (96, 128), (2.0, 3.0), 4, 6
 
 
 class Written(NamedTuple):

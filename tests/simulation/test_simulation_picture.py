@@ -10,6 +10,7 @@ from quiet_fields import BUSY, FILM_NM, QUIET, disc, scene_of
 
 from exolight.simulation.formation import CARBON_MFP_NM, STAIN_MFP_NM, random_instrument
 from exolight.simulation.grid import Grid
+from exolight.simulation.marks import strip_rows
 from exolight.simulation.outline import overlap, polygon_area
 from exolight.simulation.picture import MIN_VISIBLE_FRACTION, MIN_VISIBLE_PX, Picture, describe, instance_mask, record
 from exolight.simulation.placement import MAX_OVERLAP
@@ -135,7 +136,8 @@ def test_diameters_are_those_of_whole_vesicles(scenes: list[tuple[Any, Any]]) ->
 def test_too_little_seen_is_ignored() -> None:
     """Each has its number of the two that decide: share of the area seen, short side in px."""
     wanted = [
-        (disc(40.0, (-20.0, 45.0)), 0.196, 20, True),  # its centre half a radius outside
+        (disc(40.0, (-20.0, 45.0)), 0.196, 20, False),  # its centre half a radius outside: a sliver that people know for a vesicle
+        (disc(40.0, (256.0 + 29.0, 50.0)), 0.084, 11, True),
         (disc(40.0, (0.0, 145.0)), 0.5, 40, False),
         (disc(2.5, (150.0, 20.0)), 1.0, 5, True),
         (disc(3.5, (170.0, 20.0)), 1.0, 7, False),
@@ -148,7 +150,7 @@ def test_too_little_seen_is_ignored() -> None:
     np.testing.assert_allclose(truth.visible, [visible for _, visible, _, _ in wanted], atol=0.03)
     np.testing.assert_allclose((truth.boxes[:, 2:] - truth.boxes[:, :2]).min(axis=1), [side for _, _, side, _ in wanted], atol=0.1)
     assert truth.ignore.tolist() == [ignored for *_, ignored in wanted]
-    assert 0.196 < MIN_VISIBLE_FRACTION < 0.5
+    assert 0.09 < MIN_VISIBLE_FRACTION < 0.196
     assert 5 < MIN_VISIBLE_PX < 7
 
 
@@ -322,6 +324,22 @@ def test_each_step_of_the_instrument_reaches_the_file() -> None:
     assert (np.abs(recorded(field, bits=16, hot_pixels=0.01) - plain) > 0.3 * 65535).mean() == pytest.approx(0.01, abs=0.005)
     coded = recorded(field, jpeg_quality=30).astype(float)
     assert 0.3 < np.abs(coded - recorded(field)).mean() < 8
+
+
+def test_what_a_strip_hides_is_not_in_the_truth() -> None:
+    vesicles = [disc(20.0, (50.0, 50.0)), disc(20.0, (100.0, 150.0)), disc(10.0, (200.0, 180.0))]
+    scene = scene_of(vesicles, (192.0, 256.0))
+    truth = describe(scene, Grid((192, 256), 1.0), hidden_rows=42)
+    np.testing.assert_allclose(truth.boxes, [(30, 30, 70, 70), (80, 130, 120, 150)], atol=0.1)
+    np.testing.assert_allclose(truth.visible, [1.0, 0.5], atol=0.03)
+    np.testing.assert_allclose(truth.diameters_nm, [40, 40], rtol=2e-3)
+    assert len(truth.morphology) == len(truth.ignore) == 2
+    ranges = replace(Ranges(), instrument=replace(Ranges().instrument, marks_fraction=1.0))
+    stripped = [made for made in (Picture(ranges, GRID, 3, index) for index in range(40)) if strip_rows(made.instrument.marks or 0, GRID.hw[0])]
+    assert stripped
+    for made in stripped:
+        bottom = GRID.hw[0] - strip_rows(made.instrument.marks or 0, GRID.hw[0])
+        assert (made.truth().boxes[:, 3] <= bottom).all()
 
 
 @pytest.mark.parametrize("bits", [8, 16])
