@@ -50,8 +50,14 @@ def burn_in(seed: int, pixels: NDArray[Any], pixel_size_nm: float) -> None:
         unit = "nm" if length_nm < 1000 else str(rng.choice(("µm", "um")))
         label = f"{length_nm if length_nm < 1000 else length_nm // 1000}{' ' * int(rng.random() < 0.8)}{unit}"
         above = bottom - thick - round(0.3 * size)
-        at = (left + length + size // 2, bottom - thick // 2) if strip else (left + length // 2, above)
-        pen.text(at, label, 255, _font(font, size), anchor="lm" if strip else "mb")
+        on_right = left > width // 2
+        wide = round(_font(font, size).getlength(label))
+        if strip:  # beside the bar, on the side that has room
+            beside = left - size // 2 if on_right else left + length + size // 2
+            pen.text((beside, bottom - thick // 2), label, 255, _font(font, size), anchor="rm" if on_right else "lm")
+        else:
+            middle = min(max(left + length // 2, wide // 2 + 2), width - wide // 2 - 2)
+            pen.text((middle, above), label, 255, _font(font, size), anchor="mb")
     if rng.random() < 0.4:
         pen.text((margin, margin), "ABCDEFabcdef"[int(rng.integers(12))], 255, _font(font, round(size * rng.uniform(1.2, 1.8))), anchor="lt")
     if strip or rng.random() < 0.25:

@@ -32,7 +32,8 @@ class Truth:
         morphology: N names out of ``ranges.MORPHOLOGIES``.
         visible: (N,) float32 fraction of the whole vesicle's area that is in the picture and not under another one.
         overlap: (N,) float32 fraction of its part in the picture that it shares with others, over or under it.
-        ignore: (N,) bool, True where too little is visible to count.
+        ignore: (N,) bool, True where too little is visible to count: under ``MIN_VISIBLE_FRACTION`` of the whole area, or a piece whose shorter side is under
+            ``MIN_VISIBLE_PX``.
     """
 
     boxes: NDArray[np.float32]

@@ -4,8 +4,10 @@ A pair is (low, high) of a uniform draw: per picture, except where "each" is sai
 counts per square micrometre of the field, fractions are of pictures unless said otherwise.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 from exolight.errors import InputError
@@ -14,21 +16,32 @@ Pair = tuple[float, float]
 MORPHOLOGIES = ("cup", "solid", "ring", "collapsed", "elongated", "multilamellar", "dark")
 
 
+# What these may reach; all else goes up to any finite number. What is divided by, a power or a picture's only light must be above zero.
+_HIGHEST = {"vignetting": 10.0, "hot_pixels": 1.0, "level": 1.0, "jpeg_quality": 100.0}
+_ABOVE_ZERO = ("diameter_median_nm", "diameter_range_nm", "blur_px", "electrons", "level", "gamma", "resampling", "jpeg_quality")
+
+
+def is_number(value: Any, highest: float = math.inf) -> bool:
+    """Whether a value is a finite number, and no truth value, in 0..highest."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= highest and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class _Checked:
     """Lists of a config become tuples; what makes no sense is refused by its name."""
 
     def __post_init__(self) -> None:
         for key in fields(self):
-            value = getattr(self, key.name)
+            value, highest = getattr(self, key.name), _HIGHEST.get(key.name, 1.0 if key.name.endswith("fraction") else math.inf)
             if key.type is Pair:
-                if not isinstance(value, list | tuple) or len(value) != 2 or not 0 <= value[0] <= value[1]:
-                    raise InputError(f"simulation.{key.name}={value}: must be two numbers, low and high, none negative")
-                object.__setattr__(self, key.name, (float(value[0]), float(value[1])))
-            elif key.type is float:
-                highest = 1.0 if key.name.endswith("fraction") else float("inf")
-                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:
-                    raise InputError(f"simulation.{key.name}={value}: must be a number from 0 to {highest:g}")
+                pair = value if isinstance(value, list | tuple) and len(value) == 2 else (math.nan, math.nan)
+                if not all(is_number(end, highest) for end in pair) or pair[0] > pair[1] or (key.name in _ABOVE_ZERO and pair[0] == 0):
+                    least, most = "above 0" if key.name in _ABOVE_ZERO else "0 or more", f" and at most {highest:g}" if math.isfinite(highest) else ""
+                    raise InputError(f"simulation.{key.name}={value!r}: must be two numbers, low and high, {least}{most}")
+                object.__setattr__(self, key.name, (float(pair[0]), float(pair[1])))
+            elif key.type is float and not is_number(value, highest):
+                limit = f"a number from 0 to {highest:g}" if math.isfinite(highest) else "a finite number, 0 or more"
+                raise InputError(f"simulation.{key.name}={value!r}: must be {limit}")
 
 
 @dataclass(frozen=True)
@@ -65,15 +78,16 @@ class VesicleRanges(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if set(self.shares) - set(MORPHOLOGIES) or min(self.shares.values(), default=0) < 0 or not sum(self.shares.values()):
-            raise InputError(f"simulation.shares={dict(self.shares)}: must give weights to some of {', '.join(MORPHOLOGIES)}")
+        shares = self.shares if isinstance(self.shares, Mapping) else {}
+        if set(shares) - set(MORPHOLOGIES) or not all(is_number(weight) for weight in shares.values()) or not sum(shares.values()):
+            raise InputError(f"simulation.shares={self.shares}: must give weights, 0 or more and not all 0, to some of {', '.join(MORPHOLOGIES)}")
         low, high = self.diameter_range_nm
-        if not 0 < low <= self.diameter_median_nm[0] <= self.diameter_median_nm[1] <= high:
-            raise InputError(f"simulation.diameter_median_nm={self.diameter_median_nm}: must lie in diameter_range_nm={self.diameter_range_nm}, that above 0")
+        if not low <= self.diameter_median_nm[0] <= self.diameter_median_nm[1] <= high:
+            raise InputError(f"simulation.diameter_median_nm={self.diameter_median_nm}: must lie in diameter_range_nm={self.diameter_range_nm}")
         if self.border_fraction + self.cluster_fraction > 1:
             raise InputError(f"simulation.border_fraction={self.border_fraction} and cluster_fraction={self.cluster_fraction}: must not exceed 1 together")
-        if not 1 <= self.maximum <= 1000:
-            raise InputError(f"simulation.maximum={self.maximum}: must lie in 1..1000")
+        if not isinstance(self.maximum, int) or isinstance(self.maximum, bool) or not 1 <= self.maximum <= 1000:
+            raise InputError(f"simulation.maximum={self.maximum!r}: must be a whole number in 1..1000")
 
 
 @dataclass(frozen=True)
@@ -166,10 +180,9 @@ class Ranges:
 
     def __post_init__(self) -> None:
         for key in fields(self):
-            if not isinstance(getattr(self, key.name), _Checked):
-                raise InputError(f"simulation.{key.name}: must be a {key.type}, not {getattr(self, key.name)!r}")
-        if self.instrument.resampling[0] <= 0 or self.instrument.electrons[0] <= 0 or self.instrument.blur_px[0] <= 0:
-            raise InputError("simulation.instrument: resampling, electrons and blur_px must be above 0")
+            assert isinstance(key.type, type)
+            if not isinstance(getattr(self, key.name), key.type):
+                raise InputError(f"simulation.{key.name}={getattr(self, key.name)!r}: must be {key.type.__name__}")
 
 
 def uniform(rng: Any, pair: Pair) -> float:

@@ -3,17 +3,21 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 from exolight.annotated_image import AnnotatedImage, AnnotationSet
 from exolight.errors import InputError
-from exolight.micrograph import Micrograph
+from exolight.micrograph import PIXEL_SIZE_RANGE_NM, Micrograph
+from exolight.micrograph.pixel_size import is_plausible
 from exolight.simulation.grid import Grid
 from exolight.simulation.picture import Picture
-from exolight.simulation.ranges import Ranges
+from exolight.simulation.ranges import Ranges, is_number
 
 CLASS_NAMES = ("exosome",)
+SMALLEST_PX = 32  # a side
 
 
 def simulate(
@@ -52,13 +56,20 @@ def simulate(
 
 def check(count: int, image_hw: Sequence[int], pixel_size_nm: float | Sequence[float], seed: int) -> tuple[tuple[int, int], tuple[float, float]]:
     """(height, width) px and (low, high) nm per pixel. Raises InputError where a series cannot be drawn so."""
-    low, high = (pixel_size_nm, pixel_size_nm) if isinstance(pixel_size_nm, int | float) else pixel_size_nm
-    if count < 1 or seed < 0 or len(image_hw) != 2 or min(image_hw) < 32 or not 0 < low <= high:
-        raise InputError(
-            f"simulation: count={count}, seed={seed}, image_hw={list(image_hw)}, pixel_size_nm={pixel_size_nm}: "
-            "at least 1, 0, 32 x 32 px and a number above 0, or two, low and high, are needed"
-        )
-    return (int(image_hw[0]), int(image_hw[1])), (float(low), float(high))
+    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
+        if not _is_whole(value, least):
+            raise InputError(f"simulation: {name}={value!r}: must be a whole number, {least} or more")
+    if not isinstance(image_hw, Sequence) or len(image_hw) != 2 or not all(_is_whole(side, SMALLEST_PX) for side in image_hw):
+        raise InputError(f"simulation: image_hw={image_hw!r}: must be two whole numbers, height and width, {SMALLEST_PX} or more")
+    sizes: Any = (pixel_size_nm, pixel_size_nm) if is_number(pixel_size_nm) else pixel_size_nm
+    if not isinstance(sizes, Sequence) or len(sizes) != 2 or not all(is_number(size) and is_plausible(size) for size in sizes) or sizes[0] > sizes[1]:
+        low, high = PIXEL_SIZE_RANGE_NM
+        raise InputError(f"simulation: pixel_size_nm={pixel_size_nm!r}: must be a number from {low:g} to {high:g}, or two such, low and high")
+    return (int(image_hw[0]), int(image_hw[1])), (float(sizes[0]), float(sizes[1]))
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def picture(ranges: Ranges, hw: tuple[int, int], pixel_size_nm: tuple[float, float], seed: int, index: int, epoch: int = 0) -> Picture:

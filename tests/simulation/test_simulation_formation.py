@@ -38,8 +38,8 @@ def instruments(count: int = 200, **ranges: object) -> list[Instrument]:
 
 @pytest.mark.parametrize("name", ["fringe_nm", "fringe", "blur_px", "vignetting", "electrons", "camera_blur_px", "readout", "hot_pixels", "level", "gamma"])
 def test_each_setting_is_drawn_from_its_own_range(name: str) -> None:
-    values = [getattr(instrument, name) for instrument in instruments(60, **{name: (3.0, 7.0)})]
-    assert 3 <= min(values) < 4 < 6 < max(values) <= 7
+    values = [getattr(instrument, name) for instrument in instruments(60, **{name: (0.3, 0.7)})]
+    assert 0.3 <= min(values) < 0.4 < 0.6 < max(values) <= 0.7
 
 
 def test_fractions_of_the_files() -> None:

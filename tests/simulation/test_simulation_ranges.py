@@ -32,7 +32,27 @@ def test_lists_of_a_config_become_tuples_of_floats() -> None:
     assert hash(FilmRanges(stain_nm=[3, 4])) == hash(FilmRanges(stain_nm=(3, 4)))
 
 
-@pytest.mark.parametrize("pair", [(2.0, 1.0), (-1.0, 1.0), (1.0,), (1.0, 2.0, 3.0), 5.0, None, (0.0, math.nan)], ids=str)
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (2.0, 1.0),
+        (-1.0, 1.0),
+        (1.0,),
+        (1.0, 2.0, 3.0),
+        5.0,
+        None,
+        (0.0, math.nan),
+        (math.nan, 1.0),
+        (0.5, math.inf),
+        ("a", "b"),
+        ("0", "1"),
+        (None, 1.0),
+        (False, True),
+        "12",
+        0.5j,
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize(("kind", "key"), [(VesicleRanges, "per_um2"), (DistractorRanges, "gold_per_um2"), (FilmRanges, "drift"), (InstrumentRanges, "level")])
 def test_a_wrong_pair_is_refused_by_its_name(kind: type, key: str, pair: Any) -> None:
     with pytest.raises(InputError, match=rf"simulation\.{key}=.*low and high"):
@@ -59,6 +79,17 @@ def test_a_wrong_fraction_is_refused_by_its_name(kind: type, key: str, value: An
         {"border_fraction": 0.6, "cluster_fraction": 0.5},
         {"maximum": 0},
         {"maximum": 1001},
+        {"maximum": 2.5},
+        {"maximum": "many"},
+        {"maximum": True},
+        {"maximum": None},
+        {"shares": {"cup": math.nan}},
+        {"shares": {"cup": 1.0, "solid": math.inf}},
+        {"shares": {"cup": "half"}},
+        {"shares": {"cup": None, "solid": 1.0}},
+        {"shares": ["cup", "solid"]},
+        {"shares": None},
+        {"diameter_sigma": (0.1, math.inf)},
     ],
     ids=str,
 )
@@ -72,18 +103,37 @@ def test_the_limits_themselves_are_allowed() -> None:
     DistractorRanges(tear_fraction=0.0, specks_per_um2=(0, 0))
 
 
-@pytest.mark.parametrize("key", ["resampling", "electrons", "blur_px"])
-def test_what_is_divided_by_must_be_above_zero(key: str) -> None:
-    instrument = InstrumentRanges(**{key: (0.0, 1.0)})
-    with pytest.raises(InputError, match=key):
-        Ranges(instrument=instrument)
+def of_instrument(key: str, pair: Any) -> InstrumentRanges:
+    return InstrumentRanges(**{key: pair})
+
+
+@pytest.mark.parametrize("key", ["resampling", "electrons", "blur_px", "gamma", "level", "jpeg_quality"])
+def test_what_is_divided_by_a_power_or_all_the_light_must_be_above_zero(key: str) -> None:
+    with pytest.raises(InputError, match=rf"simulation\.{key}=\(0\.0, 1\.0\): must be .*above 0"):
+        of_instrument(key, (0.0, 1.0))
+    of_instrument(key, (0.1, 1.0))
+
+
+@pytest.mark.parametrize(("key", "highest"), [("level", 1), ("hot_pixels", 1), ("jpeg_quality", 100)])
+def test_shares_and_qualities_have_a_highest(key: str, highest: int) -> None:
+    for pair in ((highest, highest + 0.1), (3 * highest, 9 * highest)):
+        with pytest.raises(InputError, match=rf"simulation\.{key}=.*at most {highest}$"):
+            of_instrument(key, pair)
+    of_instrument(key, (highest, highest))
 
 
 @pytest.mark.parametrize("key", ["vesicles", "distractors", "film", "instrument"])
-def test_a_part_that_is_no_part_is_refused_by_name(key: str) -> None:
-    parts: dict[str, Any] = {key: {"per_um2": (1, 2)}}
-    with pytest.raises(InputError, match=rf"simulation\.{key}"):
+@pytest.mark.parametrize("part", [{"per_um2": (1, 2)}, None, Ranges(), VesicleRanges, "default"], ids=["mapping", "none", "whole", "class", "name"])
+def test_a_part_that_is_no_part_is_refused_by_name(key: str, part: Any) -> None:
+    parts: dict[str, Any] = {key: part}
+    with pytest.raises(InputError, match=rf"simulation\.{key}=.*must be {key.capitalize().removesuffix('s')}Ranges"):
         Ranges(**parts)
+
+
+def test_a_part_in_the_place_of_another_is_refused() -> None:
+    wrong: dict[str, Any] = {"vesicles": DistractorRanges()}
+    with pytest.raises(InputError, match="must be VesicleRanges"):
+        Ranges(**wrong)
 
 
 def test_uniform_draws_between_low_and_high() -> None:
@@ -170,6 +220,7 @@ def test_clean_holds_vesicles_apart_and_little_else_as_the_camera_wrote_it(prese
     for _ in range(100):
         instrument = random_instrument(rng, presets["clean"].instrument)
         assert (instrument.resampling, instrument.jpeg_quality, instrument.marks, instrument.inverted) == (1.0, None, None, False)
+        assert instrument.fringe == 0  # in focus
 
 
 def test_hard_is_faint_torn_noisy_and_exported(presets: dict[str, Ranges], drawn: dict[str, list[Picture]]) -> None:
