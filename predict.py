@@ -19,7 +19,9 @@ from exolight.checkpoint import load_detector
 from exolight.errors import InputError
 from exolight.inference.command_line import choose_thresholds, describe, read_command
 from exolight.inference.files import find_pictures
+from exolight.measurement.samples import join_samples, read_sample_sheet
 from exolight.reporting.doubts import Learned
+from exolight.reporting.names import picture_names
 from exolight.reporting.prediction import Report, tell
 from exolight.reporting.truth import Truth
 from exolight.reporting.unfinished import claimed
@@ -38,6 +40,8 @@ def main(arguments: list[str]) -> int:
     thresholds, source = choose_thresholds(command.thresholds, loaded.thresholds)
     learned = Learned(*(loaded.info.get(name) for name in Learned._fields))
     class_names = loaded.detector.class_names
+    if command.samples:
+        join_samples([{"image": name} for name in picture_names(pictures).values()], read_sample_sheet(command.samples))  # mistakes in it before hours of work
     truth = Truth(command.truth, pictures, class_names) if command.truth else None
     predictor = command.predictor(loaded, thresholds)
     print(f"{len(pictures)} pictures, {command.checkpoint} on {predictor.device} ({predictor.network.name}), score threshold {thresholds.score:g} ({source})")
@@ -45,7 +49,7 @@ def main(arguments: list[str]) -> int:
     settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
     machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size}
     with claimed(command.output, settings, pictures) as folder:
-        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, command.contour, learned, truth)
+        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, command.contour, learned, truth, command.samples)
         done = len(pictures) - len(report.missing)
         if done:
             print(f"going on in {folder}, where {done} of {len(pictures)} pictures are done")

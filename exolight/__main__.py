@@ -1,8 +1,9 @@
 """The command ``exolight``: predict.py and train.py from any folder, and a look at the installation.
 
-    exolight predict PICTURES... [key=value ...]    as python predict.py
-    exolight train [key=value ...]                  as python train.py
-    exolight doctor                                 what is installed, which devices there are, a self-test, and what to do about what is missing
+exolight predict PICTURES... [key=value ...]    as python predict.py
+exolight train [key=value ...]                  as python train.py
+exolight compare PREDICTION [samples=SHEET]     conditions of a finished prediction beside each other, with donors as N
+exolight doctor                                 what is installed, which devices there are, a self-test, and what to do about what is missing
 """
 
 import runpy
@@ -24,6 +25,10 @@ def main() -> int:
         sys.argv = [str(program), *sys.argv[2:]]
         runpy.run_path(str(program), run_name="__main__")
         return 0
+    if verb == "compare":
+        from exolight.reporting.compare_command import main as compare
+
+        return compare(sys.argv[2:])
     if verb == "doctor":
         from exolight.doctor import examine
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exolight.measurement.shape import clip_to_picture, polygon_area
+from exolight.polygons import clip_polygon, polygon_area
 
 Field = NDArray[np.float32]
 
@@ -131,7 +131,7 @@ def _outline(points: NDArray[np.float64], spreads: Field, margin: float, box: ND
     """Cut at the border and judged: (K, 2) points and (K,) spreads of the whole vesicle, its box as given."""
     on_border = bool(touches_border(box, hw))
     seen = ((points >= 0) & (points <= np.array([hw[1], hw[0]]))).all(axis=1)
-    clipped = points if seen.all() else clip_to_picture(points, hw)
+    clipped = points if seen.all() else clip_polygon(points, hw)
     if not seen.any() or polygon_area(clipped) <= 0:
         return Outline(ellipse_of(box).astype(np.float32), 0.0, on_border)
     extent = np.concatenate((clipped.min(axis=0), clipped.max(axis=0)))

@@ -1,22 +1,16 @@
-"""Sizes and counts of a population of vesicles: one by one, corrected for the border, and with intervals that respect donor > sample > picture > vesicle."""
+"""The pictures and vesicles of a prediction as arrays that know their nesting: vesicles in pictures, of samples, of donors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exolight.errors import InputError
 
-CUSTOMARY = 200  # vesicles that a size distribution is customarily made of
-FEW_DONORS = 10  # percentile intervals of fewer independent units are too narrow
-AT_ONCE = 1_000_000  # numbers a matrix of resamples holds
-EXACTLY = 1e-9  # shares nearer to each other than this are equal
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,18 @@ class Population:
 
     def select(self, pictures: NDArray[np.bool_]) -> "Population":
         """Only the pictures where the mask (P,) is true, and their vesicles."""
-        vesicles = pictures[self.picture]
+        return self._take(np.flatnonzero(pictures), np.flatnonzero(pictures[self.picture]))
+
+    def split(self, *levels: str) -> "dict[tuple[str, ...], Population]":
+        """One population for each combination of names at ``levels`` (of "condition", "donor", "sample", "picture"), in order of appearance."""
+        keys = list(zip(*(getattr(self, f"{level}s").tolist() for level in levels), strict=True))
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        group = np.array([numbers[key] for key in keys], np.int64)
+        pictures, vesicles = members(group, len(numbers)), members(group[self.picture], len(numbers))
+        return {key: self._take(*indices) for key, *indices in zip(numbers, pictures, vesicles, strict=True)}
+
+    def _take(self, pictures: Integers, vesicles: Integers) -> "Population":
+        """Those pictures and vesicles, by ascending index; the latter must be all of the former's."""
         return Population(
             self.unit,
             pictures=self.pictures[pictures],
@@ -55,90 +60,16 @@ class Population:
             counts=self.counts[pictures],
             cut=self.cut[pictures],
             areas_um2=self.areas_um2[pictures],
-            picture=(np.cumsum(pictures) - 1)[self.picture[vesicles]],
+            picture=np.searchsorted(pictures, self.picture[vesicles]),
             diameters=self.diameters[vesicles],
             weights=self.weights[vesicles],
         )
 
-    def split(self, *levels: str) -> "dict[tuple[str, ...], Population]":
-        """One population for each combination of names at ``levels`` (of "condition", "donor", "sample", "picture"), in order of appearance."""
-        keys = list(zip(*(getattr(self, f"{level}s").tolist() for level in levels), strict=True))
-        return {key: self.select(np.array([other == key for other in keys])) for key in dict.fromkeys(keys)}
 
-
-class SizeStatistics(NamedTuple):
-    """A size distribution in numbers, in the unit of its diameters unless said otherwise; nan where nobody can tell.
-
-    Attributes:
-        n: vesicles that were sized, whatever their weights.
-        mean, sd: the latter of the sample (n - 1).
-        mode: middle of the highest bin of the histogram, the smallest if several are equal.
-        median, d10, d50, d90: quantiles as in ``weighted_quantiles``; d50 is the median by the name that granulometry uses.
-        span: (d90 - d10) / d50, without unit. cv: sd / mean, without unit.
-        log_mean, log_sd: of ln(diameter): the log-normal distribution of maximum likelihood. exp(log_mean) is the geometric mean.
-    """
-
-    n: int
-    mean: float
-    sd: float
-    mode: float
-    median: float
-    d10: float
-    d50: float
-    d90: float
-    span: float
-    cv: float
-    log_mean: float
-    log_sd: float
-
-
-class CountStatistics(NamedTuple):
-    """How many vesicles there are, pictures without any included; nan where nobody can tell.
-
-    Attributes:
-        pictures, empty: pictures, and those without a vesicle. vesicles, cut: vesicles, and those that the border cuts.
-        area_um2: analysed area of the pictures that know their pixel size.
-        mean, sd: vesicles a picture.
-        density_per_um2: all vesicles in those pictures / that area. Vesicles that the border cuts count fully, as is customary, so it is somewhat high.
-        density_weighted_per_um2: without that bias: sum of the border weights of the sized vesicles / area.
-    """
-
-    pictures: int
-    empty: int
-    vesicles: int
-    cut: int
-    area_um2: float
-    mean: float
-    sd: float
-    density_per_um2: float
-    density_weighted_per_um2: float
-
-
-class Histogram(NamedTuple):
-    """Vesicles in bins [edge, next edge): edges (B + 1,) are multiples of the bin width, counts (B,) are sums of weights. No vesicle, no bin."""
-
-    edges: Floats
-    counts: Floats
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A population in numbers.
-
-    Attributes:
-        unit, bin_width: of the sizes; and of the histogram whose peak the mode is.
-        counts: see there. sizes: each whole vesicle once. weighted: the same vesicles, each with its border weight.
-        intervals: "counts", "sizes" and "weighted" -> name of a statistic -> 95 % interval.
-        notes: what to bear in mind, in sentences.
-    """
-
-    unit: str
-    bin_width: float
-    counts: CountStatistics
-    sizes: SizeStatistics
-    weighted: SizeStatistics
-    intervals: Mapping[str, Mapping[str, Interval]]
-    notes: tuple[str, ...]
+def members(group: Integers, groups: int) -> list[Integers]:
+    """For each group 0, 1, ... the ascending indices of its members, where ``group`` says to which each of them belongs."""
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.searchsorted(group[order], np.arange(1, groups))) if groups else []
 
 
 def population_from_rows(pictures: Sequence[Mapping[str, Any]], vesicles: Sequence[Mapping[str, Any]], diameter: str = "diameter") -> Population:
@@ -207,237 +138,3 @@ def border_weights(diameters: ArrayLike, widths: ArrayLike, heights: ArrayLike) 
     if not (d < np.minimum(w, h)).all():
         raise ValueError("a vesicle as large as its picture cannot be whole: leave it out of the sizes")
     return w * h / ((w - d) * (h - d))
-
-
-def weighted_quantiles(values: ArrayLike, shares: Sequence[float], weights: ArrayLike | None = None) -> Floats:
-    """(Q,) quantiles: the smallest value that has, with all below it, a share q of all weight; if exactly q, the mean of it and the next larger one.
-
-    With equal weights this is definition 2 of Hyndman & Fan (Am Stat 50, 1996), the ordinary median; and a weight of 2 is the same as a value that
-    occurs twice. All nan without values.
-
-    Raises:
-        ValueError: a share not between 0 and 1, or a weight that is not positive.
-    """
-    if not all(0 < share < 1 for share in shares):
-        raise ValueError(f"quantiles {list(shares)}: each must lie between 0 and 1")
-    sorted_values, sorted_weights = _sorted(values, weights)
-    if not len(sorted_values):
-        return np.full(len(shares), np.nan)
-    return _quantiles(sorted_values, (sorted_weights / sorted_weights.sum())[None], shares)[0]
-
-
-def size_statistics(diameters: ArrayLike, weights: ArrayLike | None = None, bin_width: float = 10.0) -> SizeStatistics:
-    """What a size report must contain, of (V,) diameters.
-
-    Args:
-        weights: (V,) of each vesicle; all equal by default. Only their ratios matter.
-        bin_width: of the histogram whose peak is the mode, in the unit of the diameters.
-
-    Raises:
-        ValueError: a diameter or weight is not positive.
-    """
-    values, masses = _sorted(diameters, weights)
-    row = _size_statistics(values, masses, np.ones((1, len(values))), bin_width)[0].tolist()
-    return SizeStatistics(int(row[0]), *row[1:])
-
-
-def histogram(diameters: ArrayLike, weights: ArrayLike | None = None, bin_width: float = 10.0) -> Histogram:
-    """The histogram of (V,) diameters whose highest bin is the mode. Arguments and errors as for ``size_statistics``."""
-    values, masses = _sorted(diameters, weights)
-    bins = _bins(values, bin_width)
-    first = int(bins[0]) if len(bins) else 0
-    counts = np.bincount(bins - first, masses).astype(np.float64)
-    return Histogram((first + np.arange(len(counts) + 1, dtype=np.float64)) * bin_width, counts)
-
-
-def count_statistics(population: Population) -> CountStatistics:
-    """Counts and densities of all pictures together."""
-    ones = np.ones((1, len(population.counts))), np.ones((1, len(population.diameters)))
-    row = _count_statistics(population, *ones)[0].tolist()
-    return CountStatistics(*map(int, row[:4]), *row[4:])
-
-
-def summarise(population: Population, bin_width: float = 10.0, replicates: int = 1000, seed: int = 0) -> Summary:
-    """All numbers of a population, be it a picture, a sample or everything (``Population.split``).
-
-    Args:
-        bin_width: for the mode, in the population's unit; 5 or 10 nm are customary.
-        replicates, seed: of the bootstrap; 0 replicates: no intervals.
-    """
-    sizes, weighted = (size_statistics(population.diameters, weights, bin_width) for weights in (None, population.weights))
-    intervals = bootstrap(population, bin_width, replicates, seed) if replicates else {}
-    return Summary(population.unit, bin_width, count_statistics(population), sizes, weighted, intervals, tuple(_notes(population)))
-
-
-def bootstrap(
-    population: Population, bin_width: float = 10.0, replicates: int = 1000, seed: int = 0, confidence: float = 0.95
-) -> dict[str, dict[str, Interval]]:
-    """Percentile intervals of every statistic (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-
-    A replicate draws, with replacement and as many as there are, donors, then samples of each drawn donor, then pictures of each drawn sample, then
-    vesicles of each drawn picture. So its spread is that of the few donors, not of the many vesicles. Pictures without a name at a level form one unit
-    there, and a level with one unit is passed through: without donors and samples, pictures are what is drawn. A picture without vesicles takes part
-    in counts and densities and adds nothing to the sizes; a picture's count stays as it is, whichever of its vesicles are drawn.
-
-    Such intervals are too narrow where donors are few: in simulations in which donors differ most (SD of ln diameter 0.15 between them, 0.35 between
-    vesicles), intervals of the median that claim 95 % held the truth in 72 % of populations of 2 donors, 86 to 88 % of 3 to 6, 90 % of 10, 95 % of 15.
-
-    Returns:
-        "counts", "sizes" and "weighted" -> name of a statistic -> (low, high); both nan where there are not two pictures (counts) or two sized vesicles
-        to draw from. What a replicate cannot tell (sizes, when its pictures are all empty) is left out.
-    """
-    rng = np.random.default_rng(seed)
-    order = np.argsort(population.diameters, kind="stable")
-    diameters, weights = population.diameters[order], population.weights[order]
-    at_once = max(1, AT_ONCE // max(1, len(order)))
-    counts, sizes, weighted = [], [], []
-    for start in range(0, replicates, at_once):
-        of_pictures, of_vesicles = _draw(population, min(at_once, replicates - start), rng)
-        counts.append(_count_statistics(population, of_pictures, of_vesicles))
-        of_vesicles = of_vesicles[:, order]
-        sizes.append(_size_statistics(diameters, np.ones_like(weights), of_vesicles, bin_width))
-        weighted.append(_size_statistics(diameters, weights, of_vesicles, bin_width))
-    several_pictures, several_vesicles = len(population.counts) > 1, len(diameters) > 1
-    return {
-        "counts": _intervals(CountStatistics._fields[5:], np.concatenate(counts)[:, 5:], confidence, several_pictures),
-        "sizes": _intervals(SizeStatistics._fields[1:], np.concatenate(sizes)[:, 1:], confidence, several_vesicles),
-        "weighted": _intervals(SizeStatistics._fields[1:], np.concatenate(weighted)[:, 1:], confidence, several_vesicles),
-    }
-
-
-def _draw(population: Population, replicates: int, rng: np.random.Generator) -> tuple[Integers, Integers]:
-    """How often each picture (R, P) and each sized vesicle (R, V) is drawn.
-
-    Whoever is drawn k times has its M members drawn M times anew each time: k·M draws of one multinomial distribution.
-    """
-    of_pictures = np.zeros((replicates, len(population.counts)), np.int64)
-    of_vesicles = np.zeros((replicates, len(population.diameters)), np.int64)
-    by_picture = list(_members(population.picture, np.arange(len(population.diameters)), len(population.counts)))
-    everything = np.arange(len(population.counts))
-    donors = list(_named(population.donors, everything))
-    for donor, of_donor in zip(donors, _multinomial(np.ones(replicates, np.int64), len(donors), rng).T, strict=True):
-        samples = list(_named(population.samples, donor))
-        for sample, of_sample in zip(samples, _multinomial(of_donor, len(samples), rng).T, strict=True):
-            of_pictures[:, sample] = _multinomial(of_sample, len(sample), rng)
-            for picture in sample.tolist():
-                members = by_picture[picture]
-                of_vesicles[:, members] = _multinomial(of_pictures[:, picture], len(members), rng)
-    return of_pictures, of_vesicles
-
-
-def _multinomial(times: Integers, members: int, rng: np.random.Generator) -> Integers:
-    """(R,) how often a unit is drawn -> (R, M) how often each of its members is."""
-    return rng.multinomial(times * members, np.full(members, 1 / members)) if members else np.zeros((len(times), 0), np.int64)
-
-
-def _named(names: NDArray[np.str_], pictures: Integers) -> Iterator[Integers]:
-    """The pictures, name by name."""
-    _, which = np.unique(names[pictures], return_inverse=True)
-    return _members(which, pictures, int(which.max(initial=-1)) + 1)
-
-
-def _members(unit: Integers, members: Integers, units: int) -> Iterator[Integers]:
-    """The members of each unit 0, 1, ..., where ``unit`` says to which each of them belongs."""
-    order = np.argsort(unit, kind="stable")
-    return iter(np.split(members[order], np.searchsorted(unit[order], np.arange(1, units)))) if units else iter(())
-
-
-def _intervals(names: Sequence[str], values: Floats, confidence: float, known: bool) -> dict[str, Interval]:
-    """Percentiles of (R, S) replicates of S statistics, among those that are numbers."""
-    intervals = {}
-    for name, column in zip(names, values.T, strict=True):
-        column = column[np.isfinite(column)]
-        low, high = np.quantile(column, [(1 - confidence) / 2, (1 + confidence) / 2]) if known and len(column) else (np.nan, np.nan)
-        intervals[name] = (float(low), float(high))
-    return intervals
-
-
-def _count_statistics(population: Population, of_pictures: NDArray[Any], of_vesicles: NDArray[Any]) -> Floats:
-    """(R, 9) the fields of ``CountStatistics`` of R resamples: how often each picture (R, P) and each sized vesicle (R, V) is there."""
-    counts, known = population.counts, np.isfinite(population.areas_um2)
-    in_known = known[population.picture] if len(population.picture) else np.zeros(0, bool)
-    pictures, vesicles = of_pictures.sum(axis=1), of_pictures @ counts
-    area = of_pictures[:, known] @ population.areas_um2[known]
-    centre = counts.mean() if len(counts) else 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = vesicles / pictures
-        squares = of_pictures @ (counts - centre) ** 2 - pictures * (mean - centre) ** 2
-        sd = np.where(pictures > 1, np.sqrt(np.maximum(squares, 0) / (pictures - 1)), np.nan)
-        area = np.where(area > 0, area, np.nan)
-        density = of_pictures[:, known] @ counts[known] / area
-        weighted = of_vesicles[:, in_known] @ population.weights[in_known] / area
-    return np.stack([pictures, of_pictures @ (counts == 0), vesicles, of_pictures @ population.cut, area, mean, sd, density, weighted], axis=1)
-
-
-def _size_statistics(diameters: Floats, weights: Floats, times: NDArray[Any], bin_width: float) -> Floats:
-    """(R, 12) the fields of ``SizeStatistics`` of R resamples of (V,) ascending diameters, each of them ``times`` (R, V) there."""
-    n = times.sum(axis=1)
-    result = np.full((len(times), len(SizeStatistics._fields)), np.nan)
-    result[:, 0] = n
-    filled = n > 0
-    if not filled.any():
-        return result
-    n, share = n[filled], times[filled] * weights
-    share /= share.sum(axis=1, keepdims=True)
-    mean, variance = _moments(diameters, share)
-    log_mean, log_variance = _moments(np.log(diameters), share)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sd = np.where(n > 1, np.sqrt(variance * n / (n - 1)), np.nan)
-    bins, starts = np.unique(_bins(diameters, bin_width), return_index=True)
-    heights = np.add.reduceat(share, starts, axis=1)
-    mode = (bins[(heights > heights.max(axis=1, keepdims=True) - EXACTLY).argmax(axis=1)] + 0.5) * bin_width
-    d10, d50, d90 = _quantiles(diameters, share, (0.1, 0.5, 0.9)).T
-    columns = (mean, sd, mode, d50, d10, d50, d90, (d90 - d10) / d50, sd / mean, log_mean, np.where(n > 1, np.sqrt(log_variance), np.nan))
-    result[filled, 1:] = np.stack(columns, axis=1)
-    return result
-
-
-def _moments(values: Floats, share: Floats) -> tuple[Floats, Floats]:
-    """Means (R,) and mean squared deviations (R,) of (V,) values by their shares (R, V)."""
-    centre = values.mean()
-    mean = share @ (values - centre)
-    return mean + centre, np.maximum(share @ (values - centre) ** 2 - mean**2, 0)
-
-
-def _quantiles(values: Floats, share: Floats, wanted: Sequence[float]) -> Floats:
-    """(R, Q) quantiles of (V,) ascending values by their shares (R, V) of the weight; defined in ``weighted_quantiles``."""
-    reached = share.cumsum(axis=1)
-    columns = [(values[(reached >= q - EXACTLY).argmax(axis=1)] + values[(reached > q + EXACTLY).argmax(axis=1)]) / 2 for q in wanted]
-    return np.stack(columns, axis=1)
-
-
-def _bins(diameters: Floats, bin_width: float) -> Integers:
-    return np.floor(diameters / bin_width).astype(np.int64)
-
-
-def _sorted(values: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
-    """Ascending values with their weights. Raises ``ValueError`` where one of either is not positive."""
-    array = np.asarray(values, float)
-    masses = np.ones_like(array) if weights is None else np.asarray(weights, float)
-    for name, numbers in (("value", array), ("weight", masses)):
-        if not ((numbers > 0) & np.isfinite(numbers)).all():
-            raise ValueError(f"a {name} is not a positive number: {numbers[~((numbers > 0) & np.isfinite(numbers))][0]}")
-    order = np.argsort(array, kind="stable")
-    return array[order], masses[order]
-
-
-def _notes(population: Population) -> Iterator[str]:
-    """What whoever reads the numbers has to know."""
-    sized, cut = len(population.diameters), int(population.cut.sum())
-    if population.unit == "px":
-        yield "no picture says how many nm a pixel is: sizes are in pixels, and there is no density"
-    elif unknown := int(np.isnan(population.areas_um2).sum()):
-        yield f"{unknown} of {len(population.counts)} pictures do not say how many nm a pixel is: their vesicles are counted, not sized, and not in the density"
-    if cut:
-        yield f"{cut} of {population.counts.sum()} vesicles are cut by the border: they are counted, not sized"
-    if sized < CUSTOMARY:
-        yield f"only {sized} vesicles are sized; about {CUSTOMARY} are customary"
-    donors = set(population.donors.tolist())
-    if len(population.counts) > 1 and donors == {""}:
-        yield "the donors are unknown: the intervals say how these pictures scatter, not how donors do"
-    elif len(population.counts) > 1 and len(donors) == 1:
-        yield "all pictures are of one donor: the intervals do not say how other donors are"
-    elif 1 < len(donors) < FEW_DONORS:
-        yield f"only {len(donors)} donors: the intervals are too narrow"
-    if "" in donors and len(donors) > 1:
-        yield f"{int((population.donors == '').sum())} pictures have no donor: together they count as one"

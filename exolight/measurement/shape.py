@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from exolight.polygons import polygon_area
+
 
 class Shape(NamedTuple):
     """Sizes in the unit of the outline's points, ``area`` in its square.
@@ -53,28 +55,6 @@ def shape(points: NDArray[np.floating]) -> Shape:
         ellipse_minor=minor,
         roundness=4 * math.pi * area / perimeter**2,
     )
-
-
-def polygon_area(points: NDArray[np.floating]) -> float:
-    """Area of a simple polygon (K, 2) (shoelace formula); 0 for fewer than three points."""
-    x, y = np.asarray(points, np.float64).T
-    return 0.5 * abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()))
-
-
-def clip_to_picture(points: NDArray[np.floating], hw: tuple[int, int]) -> NDArray[np.float64]:
-    """The part of a polygon (K, 2) px inside a picture of ``hw`` = (height, width), closed along its border: (K', 2), K' = 0 where nothing is inside.
-
-    One half plane after the other (Sutherland and Hodgman, Commun. ACM 17 (1974) 32).
-    """
-    clipped = np.asarray(points, np.float64)
-    for axis, limit, sign in ((0, 0, 1), (1, 0, 1), (0, hw[1], -1), (1, hw[0], -1)):
-        inside = sign * (clipped[:, axis] - limit)  # how far
-        beyond, ahead = np.roll(inside, -1), np.roll(clipped, -1, axis=0)
-        crosses = inside * beyond < 0
-        share = np.where(crosses, inside / np.where(crosses, inside - beyond, 1), 0)
-        corners = np.stack((clipped, clipped + share[:, None] * (ahead - clipped)), axis=1)  # each point, then where the line from it crosses
-        clipped = corners[np.stack((inside >= 0, crosses), axis=1)]
-    return clipped
 
 
 def _ellipse_axes(points: NDArray[np.float64]) -> tuple[float, float]:

@@ -34,7 +34,8 @@ class Report:
 
     Args:
         folder: made if needed. Gets detections.csv (a row a vesicle), images.csv (a row a picture, zeros and failures included), detections.coco.json,
-            labels/*.txt (YOLO: class cx cy w h confidence), overlays/*.png, summary.json, and metrics.json with ``truth``.
+            labels/*.txt (YOLO: class cx cy w h confidence), overlays/*.png, summary.json, statistics.csv (a row a group: all, condition, donor, sample,
+            picture), samples.csv, figures/*, and metrics.json with ``truth``.
         pictures: all files, from which names are made that differ where file names don't.
         class_names: what the labels mean.
         settings: plain values for the summary: checkpoint, thresholds, and so on.
@@ -43,6 +44,7 @@ class Report:
         contour: whether outlines are traced: sizes and shapes are then theirs, where they are believable.
         learned: what the detector knows; pictures unlike it get a warning.
         truth: what is really there.
+        samples: a sample sheet, which says of which donor, sample and condition each picture is.
 
     Attributes:
         missing: the pictures that are not done in ``folder`` yet.
@@ -60,9 +62,11 @@ class Report:
         contour: bool = False,
         learned: Learned | None = None,
         truth: Truth | None = None,
+        samples: Path | None = None,
     ) -> None:
         self.folder, self.pictures, self.class_names, self.settings = folder, list(pictures), list(class_names), dict(settings)
         self.score, self.overlays, self.contour, self.learned, self.truth = score, overlays, contour, learned or Learned(), truth
+        self.samples = samples
         self.metrics: Row | None = None
         self.names = picture_names(pictures)
         self.stems = dict(zip(pictures, output_stems([self.names[path] for path in pictures]), strict=True))
@@ -109,6 +113,9 @@ class Report:
             _write_json(self.folder / "metrics.json", self.metrics)
         outlines = {self.names[path]: _outlines(file) for path, file in kept.items()} if self.contour else {}
         _write_json(self.folder / "detections.coco.json", coco_dataset(vesicles, images, self.class_names, outlines))
+        from exolight.reporting.population import population_report  # here: it takes matplotlib along
+
+        summary["population"] = population_report(self.folder, images, vesicles, self.samples) if images else None
         _write_json(self.folder / "summary.json", summary)
         finish(self.folder)
         shutil.rmtree(self.folder / KEPT, ignore_errors=True)  # not before: whoever is interrupted here comes back for them

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exolight.measurement.shape import clip_to_picture, polygon_area, shape
+from exolight.measurement.shape import shape
 
 SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], np.float32)
 
@@ -80,28 +80,3 @@ def test_scaled_is_the_shape_of_scaled_points() -> None:
 def test_what_encloses_nothing_is_refused(points: NDArray[np.floating]) -> None:
     with pytest.raises(ValueError, match="enclose an area"):
         shape(points)
-
-
-def test_polygon_area() -> None:
-    assert polygon_area(SQUARE) == 100
-    assert polygon_area(SQUARE[::-1] + 7) == 100
-    assert polygon_area(SQUARE[:3]) == 50
-    assert polygon_area(SQUARE[:2]) == 0
-
-
-def test_clipping_keeps_what_is_in_the_picture() -> None:
-    assert polygon_area(clip_to_picture(SQUARE - 4, (100, 100))) == 36
-    inside = clip_to_picture(SQUARE + 3, (13, 13))
-    np.testing.assert_array_equal(inside, SQUARE + 3)
-    corner = clip_to_picture(SQUARE + np.array([5, 8]), (12, 9))  # (height, width)
-    np.testing.assert_array_equal([corner.min(axis=0), corner.max(axis=0)], [[5, 8], [9, 12]])
-    assert len(clip_to_picture(SQUARE + 50, (20, 20))) == 0
-
-
-def test_a_clipped_circle_is_closed_along_the_border() -> None:
-    half = clip_to_picture(_ellipse(10, 10) + np.array([2, 20]), (40, 40))  # more of it outside than its widest chord
-    assert half.min(axis=0) == pytest.approx((0, 10), abs=1e-2)
-    chord = 2 * math.sqrt(100 - 4)
-    assert np.ptp(half[half[:, 0] == 0, 1]) == pytest.approx(chord, abs=1e-2)
-    angle = math.acos(-2 / 10)
-    assert polygon_area(half) == pytest.approx(100 * (angle - math.sin(angle) * math.cos(angle)), rel=1e-3)
