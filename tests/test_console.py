@@ -28,12 +28,21 @@ def test_train_is_train_py_from_any_folder(tmp_path: Path) -> None:
     assert "did you mean model=" in done.stderr
 
 
+def test_compare_takes_paths_verbatim_from_any_folder(tmp_path: Path) -> None:
+    done = run("compare", "EV grid 3, (donor=ü)", "bin=5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "EV grid 3, (donor=ü): no such folder; give the one that predict.py wrote" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_verbs_and_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for arguments, status in ((["exolight"], 0), (["exolight", "--help"], 0), (["exolight", "detect"], 2)):
         monkeypatch.setattr(sys, "argv", arguments)
         assert console.main() == status
         out, err = capsys.readouterr()
-        assert "exolight doctor" in (err if status else out)
+        for verb in ("predict", "train", "compare", "doctor"):
+            assert f"exolight {verb}" in (err if status else out)
     monkeypatch.setattr(console, "PROGRAMS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["exolight", "predict"])
     assert console.main() == 2

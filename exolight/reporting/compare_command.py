@@ -9,6 +9,7 @@ PREDICTION or output=.
 Ends with 0 when all went well, 2 when it could not.
 """
 
+import csv
 import math
 import os
 import re
@@ -27,6 +28,11 @@ from exolight.reporting.tables import typed
 from exolight.reporting.unfinished import STATE, read_table
 
 _OPTION = re.compile(r"(samples|bin|output)=(.*)", re.DOTALL)  # everything else is a path, verbatim
+
+NEEDED = {
+    "detections.csv": ("image", "diameter_px", "diameter_nm", "on_border"),
+    "images.csv": ("image", "width", "height", "pixel_size_nm", "error"),
+}
 
 
 class Command(NamedTuple):
@@ -102,10 +108,20 @@ def _check_finished(folder: Path) -> None:
 
 
 def _read(table: Path) -> list[Row]:
-    try:
-        return [typed(row) for row in read_table(table)]
-    except ValueError as error:
-        raise InputError(f"{table}: not as predict.py wrote it ({error}); another program may have changed its numbers") from error
+    """The rows of a table that nobody has spoilt. Raises ``InputError``."""
+    rows = read_table(table)
+    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        header, *records = [record for record in csv.reader(file) if record] or [[]]
+    if missing := [column for column in NEEDED[table.name] if column not in header]:
+        problem = f"no column {', '.join(missing)}"
+    elif len(rows) < len(records):
+        problem = f"{len(records) - len(rows)} of {len(records)} rows are not whole"
+    else:
+        try:
+            return [typed(row) for row in rows]
+        except ValueError as error:
+            problem = str(error)
+    raise InputError(f"{table}: not as predict.py wrote it ({problem}); another program may have changed it")
 
 
 def _bin_width(text: str) -> float:

@@ -41,7 +41,7 @@ def prediction(donors: int = 6, nm: bool = True, per_picture: int = 12) -> Table
 def sheet(path: Path, images: list[Row], conditions: str = "smaller larger", donors: bool = True) -> Path:
     """Names the donors after the pictures' folders, and gives them the ``conditions`` in turn."""
     names = conditions.split()
-    lines = [f'"{row["image"]}",{row["image"][:2] if donors else ""},{row["image"][3:9]},{names[int(row["image"][1]) % len(names)]}' for row in images]
+    lines = [f'"{row["image"]}",{row["image"][:2] + "," + row["image"][3:9] if donors else ","},{names[int(row["image"][1]) % len(names)]}' for row in images]
     path.write_text("\n".join(["file,donor,sample,condition", *lines]), "utf-8")
     return path
 
@@ -227,7 +227,7 @@ def test_plain_values_are_what_json_knows() -> None:
 # The command
 
 
-@pytest.mark.parametrize("name", ["EV grid 3 (donor=2)", "bin=5", "Proença, µ", "samples=x"])
+@pytest.mark.parametrize("name", ["EV grid 3 (donor=2)", "bin=7", "Proença, µ", "samples=x"])
 def test_a_finished_prediction_is_compared_without_predicting_again(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     images, vesicles = prediction(8)
@@ -277,6 +277,12 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: Any, caplog: pytest.L
     mangled = write_prediction(tmp_path / "mangled", (images, vesicles))
     table = mangled / "images.csv"
     table.write_text(table.read_text("utf-8").replace("1000", "1.000,0"), "utf-8")
+    worded = write_prediction(tmp_path / "worded", (images, vesicles))
+    table = worded / "detections.csv"
+    table.write_text(table.read_text("utf-8").replace(",30", ",thirty"), "utf-8")
+    short = write_prediction(tmp_path / "short", (images, vesicles))
+    table = short / "detections.csv"
+    table.write_text(table.read_text("utf-8").replace("on_border", "border"), "utf-8")
     (tmp_path / "file").write_text("")
     other = sheet(tmp_path / "other.csv", [row | {"image": f"D{k}/x_/{k}.tif"} for k, row in enumerate(images)])
     for arguments, words in (
@@ -295,8 +301,10 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: Any, caplog: pytest.L
         ([str(folder), f"samples={given}", f"output={tmp_path / 'file'}"], "is a file; give a folder"),
         ([str(folder), f"samples={given}", "bin=1e-6"], "give a larger width"),
         ([str(folder), f"samples={sheet(tmp_path / 'one.csv', images, 'only')}"], "one.csv: the sample sheet names only the condition 'only'"),
-        ([str(broken), f"samples={given}"], "not as predict.py wrote it"),
-        ([str(mangled), f"samples={given}"], "not as predict.py wrote it"),
+        ([str(broken), f"samples={given}"], "detections.csv: not as predict.py wrote it (no column image, diameter_px"),
+        ([str(short), f"samples={given}"], "detections.csv: not as predict.py wrote it (no column on_border)"),
+        ([str(mangled), f"samples={given}"], "images.csv: not as predict.py wrote it (8 of 8 rows are not whole)"),
+        ([str(worded), f"samples={given}"], "detections.csv: not as predict.py wrote it (could not convert"),
     ):
         with caplog.at_level(logging.CRITICAL):
             assert compare_command.main(arguments) == 2, arguments
