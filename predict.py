@@ -49,7 +49,19 @@ def main(arguments: list[str]) -> int:
     settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
     machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size}
     with claimed(command.output, settings, pictures) as folder:
-        report = Report(folder, pictures, class_names, settings | machine, thresholds.score, command.overlays, command.contour, learned, truth, command.samples)
+        report = Report(
+            folder,
+            pictures,
+            class_names,
+            settings | machine,
+            thresholds.score,
+            command.overlays,
+            command.contour,
+            learned,
+            truth,
+            command.samples,
+            loaded.info.get("temperature"),
+        )
         done = len(pictures) - len(report.missing)
         if done:
             print(f"going on in {folder}, where {done} of {len(pictures)} pictures are done")

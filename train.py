@@ -35,6 +35,7 @@ def train(cfg: DictConfig) -> float | None:
         scheduler=instantiate(cfg.scheduler),
         thresholds=instantiate(cfg.thresholds),
         info=run.data_info(data, cfg, record),
+        search=instantiate(cfg.operating_point),
     )
     log.info("%s", summarise(detector, data.image_size))
     loggers = run.build_loggers(cfg)
@@ -49,7 +50,8 @@ def train(cfg: DictConfig) -> float | None:
 
     metrics, results = run.score(cfg, module, data, checkpoint)
     metrics |= report.facts(cfg.seed, record, detector, time.perf_counter() - began, speed)
-    report.finish(folder, metrics, report.run_figures(data, results, metrics, folder / "results.csv"), loggers, checkpoint if cfg.fit else None)
+    figures = report.run_figures(data, results, metrics, folder / "results.csv", detector)
+    report.finish(folder, metrics, figures, loggers, checkpoint if cfg.fit else None)
     return metrics.get("val", {}).get("map")
 
 

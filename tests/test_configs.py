@@ -179,7 +179,7 @@ def test_optimizers_and_schedulers(train: Any, name: str, schedule: str) -> None
 @pytest.mark.parametrize("name", names("thresholds"))
 def test_thresholds(train: Any, name: str) -> None:
     config = train(f"thresholds={name}").thresholds
-    made = instantiate(config, score=0.5 if config.score is None else config.score)
+    made = instantiate(config, **{key: 0.5 for key in ("score", "iou") if config[key] is None})  # the checkpoint fills these in
     assert isinstance(made, Thresholds)
     assert made.max_detections == 1000
 

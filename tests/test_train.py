@@ -18,7 +18,7 @@ import yaml
 from lightning.pytorch.loggers import WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from exolight.checkpoint import store
+from exolight.checkpoint import load_detector, read_checkpoint, store
 from exolight.training.loggers import wandb_logger
 
 Program = Callable[..., Any]
@@ -56,12 +56,11 @@ def test_the_run_folder_holds_what_is_promised(finished: Path) -> None:
     assert {path.name for path in (finished / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     curves = {f"{prefix}{name}_curve" for prefix in ("", "test_") for name in ("PR", "P", "R", "F1")}
     sheets = {f"{part}_batch_{what}" for part in ("val", "test") for what in ("labels", "pred")}
-    errors = {f"{prefix}{name}" for prefix in ("", "test_") for name in ("confusion_matrix", "count_agreement", "reliability", "worst")}
-    drawn = {path.stem for path in (finished / "figures").iterdir()}
-    assert drawn - {"size_distribution", "test_size_distribution"} == curves | sheets | errors | {"results", "labels", "train_batch"}
-    for prefix, part in (("", "val"), ("test_", "test")):  # where a vesicle was found, its size is shown beside the true one
-        assert (f"{prefix}size_distribution" in drawn) == ("diameter_error" in metrics(finished)[part])
-    for path in (finished / "figures").iterdir():
+    others = ("confusion_matrix", "count_agreement", "reliability", "worst", "size_distribution", "threshold_sweep")
+    errors = {f"{prefix}{name}" for prefix in ("", "test_") for name in others}
+    drawn = curves | sheets | errors | {"results", "labels", "train_batch", "assignment"}
+    assert {path.name for path in (finished / "figures").iterdir()} == {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
+    for path in (finished / "figures").glob("*.png"):
         assert cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR).std() > 1, path
 
 
@@ -72,6 +71,9 @@ def test_metrics_say_how_the_run_went(finished: Path) -> None:
     assert all(math.isfinite(found[part][name]) for part in ("val", "test") for name in SCORES)
     assert found["test"]["temperature"] == found["val"]["temperature"]
     assert set(found["test"]) >= {"error_missed", "error_background", "touching", "ece", "f1_low", "f1_high", "count_low"}
+    assert set(found["test"]) >= {"mar_small", "map/30_60nm", "mar/over_200nm", "objects/60_100nm", "suppression_iou"}
+    assert sum(value for name, value in found["test"].items() if name.startswith("objects/")) > 0
+    assert found["val"]["suppression_iou"] == found["test"]["suppression_iou"]
     assert found["seed"] == 3
     assert found["init"] == "random"
     assert found["parameters"] > 1e6
@@ -119,7 +121,9 @@ def test_the_checkpoint_is_self_contained(finished: Path) -> None:
     assert info["seed"] == 3
     assert 1.5 <= info["input_pixel_sizes_nm"][0] < info["input_pixel_sizes_nm"][1] <= 3.75  # 1.0 to 2.5 nm, 96 px brought to 64
     assert 0 < info["object_size_px"][0] < info["object_size_px"][1] < 64
-    assert info["thresholds"]["score"] == pytest.approx(metrics(finished)["test"]["threshold"], rel=1e-6)
+    assert info["thresholds"]["score"] == metrics(finished)["val"]["threshold"] == metrics(finished)["test"]["threshold"]
+    assert info["thresholds"]["iou"] == metrics(finished)["test"]["suppression_iou"]
+    assert info["temperature"] == metrics(finished)["val"]["temperature"]
     assert "_target_" not in str(info)
 
 
@@ -137,12 +141,43 @@ def test_scoring_the_checkpoint_later_gives_the_same_scores(finished: Path, trai
 def test_the_operating_point_is_the_checkpoints_own(finished: Path, train_program: Program, tiny: list[str], tmp_path: Path) -> None:
     """Not that of the pictures at hand: nothing is tuned on what is scored."""
     shutil.copy(finished / "checkpoints" / "best.ckpt", tmp_path / "a.ckpt")
-    store(tmp_path / "a.ckpt", thresholds={"score": 0.0123, "iou": 0.6, "max_detections": 1000})
-    run = train_program(*tiny, "fit=false", f"checkpoint={tmp_path}/a.ckpt", f"hydra.run.dir={tmp_path}/run", figures=False)
+    store(tmp_path / "a.ckpt", thresholds={"score": 0.0123, "iou": 0.35, "max_detections": 1000}, temperature=3.0)
+    before = (tmp_path / "a.ckpt").read_bytes()
+    run = train_program(*tiny, "seed=3", "fit=false", f"checkpoint={tmp_path}/a.ckpt", f"hydra.run.dir={tmp_path}/run", figures=False)
     assert run.status == 0, run.err
     found = metrics(tmp_path / "run")
-    assert found["test"]["threshold"] == pytest.approx(0.0123)
+    assert (found["test"]["threshold"], found["test"]["suppression_iou"], found["test"]["temperature"]) == (0.0123, 0.35, 3.0)
     assert found["val"]["threshold"] != pytest.approx(0.0123)
+    assert found["val"]["suppression_iou"] != 0.35
+    assert found["val"]["temperature"] != 3.0
+    assert found["test"]["map"] == metrics(finished)["test"]["map"]  # average precision is always that of thresholds=evaluation
+    assert (tmp_path / "a.ckpt").read_bytes() == before
+
+
+def test_another_operating_point_can_be_looked_for_and_stored(finished: Path, train_program: Program, tiny: list[str], tmp_path: Path) -> None:
+    """A wanted recall, from the same weights; what is chosen on validation is what the checkpoint says and the test is scored with."""
+    shutil.copy(finished / "checkpoints" / "best.ckpt", tmp_path / "a.ckpt")
+    aim = ["operating_point.aim=recall", "operating_point.value=0.5", "operating_point.ious=[]", "operating_point.store=true"]
+    run = train_program(*tiny, *aim, "seed=3", "fit=false", f"checkpoint={tmp_path}/a.ckpt", f"hydra.run.dir={tmp_path}/run", figures=False)
+    assert run.status == 0, run.err
+    assert "operating point is now that of" in run.out
+    found, info = metrics(tmp_path / "run"), read_checkpoint(tmp_path / "a.ckpt")["exolight"]
+    assert 0.5 <= found["val"]["recall"] < 0.9
+    assert found["val"]["threshold"] != metrics(finished)["val"]["threshold"]
+    assert info["thresholds"]["score"] == found["val"]["threshold"] == found["test"]["threshold"]
+    assert load_detector(tmp_path / "a.ckpt").info["weights_sha256"] == metrics(finished)["weights_sha256"] == found["weights_sha256"]
+
+
+def test_an_aim_out_of_reach_is_said_once_and_the_nearest_taken(finished: Path, train_program: Program, tiny: list[str], tmp_path: Path) -> None:
+    aim = ["operating_point.aim=precision", "operating_point.value=0.999"]
+    best = f"checkpoint={finished}/checkpoints/best.ckpt"
+    run = train_program(*tiny, *aim, "seed=3", "fit=false", best, f"hydra.run.dir={tmp_path}/run", figures=False)
+    assert run.status == 0, run.err
+    assert run.out.count("no score reaches a precision of 0.999 on the validation pictures; the nearest is precision ") == 1
+    assert 0 < metrics(tmp_path / "run")["val"]["precision"] < 0.999
+    alone = train_program(*tiny, *aim, "seed=3", "fit=false", best, "data.split={train: 0.5, test: 0.5}", f"hydra.run.dir={tmp_path}/alone", figures=False)
+    assert alone.status == 0, alone.err
+    assert "there are no validation pictures" in alone.out
 
 
 def test_tensorboard_holds_curves_and_final_scores(finished: Path) -> None:
@@ -174,7 +209,7 @@ def test_pictures_without_objects_are_data(train_program: Program, tiny: list[st
     assert run.status == 0, run.err
     assert "none of the 3 validation pictures has an object" in run.out
     assert (tmp_path / "empty" / "checkpoints" / "best.ckpt").is_file()
-    assert "map" not in metrics(tmp_path / "empty")["val"]
+    assert metrics(tmp_path / "empty")["val"]["map"] is None
 
 
 def wandb_records(file: Path) -> Iterator[Any]:
@@ -276,6 +311,10 @@ def refused(train_program: Program, arguments: list[str], *words: str) -> None:
         (["model=q"], ["model=q", "n_p2"]),
         (["thresholds=best"], ["thresholds=evaluation"]),
         (["thresholds.score=high"], ["thresholds.score"]),
+        (["operating_point.aim=accuracy"], ["operating_point.aim=accuracy", "precision"]),
+        (["operating_point.aim=recall"], ["operating_point.value", "recall"]),
+        (["operating_point.value=0.9"], ["operating_point.value=0.9", "operating_point.aim"]),
+        (["operating_point.ious=[0.5,5]"], ["operating_point.ious"]),
         (["thresholds.score=0,5"], ["-m"]),
         (["data.split=halves"], ["halves", "standard"]),
         (["model.in_chans=2"], ["in_chans"]),

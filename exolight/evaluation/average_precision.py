@@ -19,7 +19,7 @@ def average_precision(results: Sequence[ImageResult], class_names: Sequence[str]
 
     - ``map``: mean over IoU 0.50, 0.55, ... 0.95 and over classes; ``map_50``, ``map_75``: at one IoU.
     - ``map_small``, ``map_medium``, ``map_large``: objects under 32^2, up to 96^2 and above 96^2 square pixels of the image the boxes are in.
-    - ``mar``: mean of the largest recall over the same IoUs.
+    - ``mar``: mean of the largest recall over the same IoUs and over classes; ``mar_small``, ``mar_medium``, ``mar_large``: of objects of those sizes.
     - ``map/<class>``: the same as ``map`` for each class, where there are several.
 
     ``ignore`` regions count neither way (COCO's crowds); detections in pictures without truth count as false. ``nan`` where nothing is there to be found.
@@ -39,7 +39,8 @@ def average_precision(results: Sequence[ImageResult], class_names: Sequence[str]
     for result in results:
         metric.update([_prediction(result)], [_target(result)])
     values = metric.compute() if results else {}
-    names = {name: name for name in ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")} | {"mar": f"mar_{cap}"}
+    names = {name: name for name in ("map", "map_50", "map_75", *(f"{score}_{size}" for score in ("map", "mar") for size in ("small", "medium", "large")))}
+    names["mar"] = f"mar_{cap}"
     scores = {name: _defined(values.get(key)) for name, key in names.items()}
     if len(class_names) > 1:
         # both lists hold the classes that occur; compute() squeezes a single one to a scalar

@@ -22,19 +22,22 @@ def bootstrap_intervals(
     groups: Sequence[str | None] | None = None,
     replicates: int = 1000,
     seed: int = 0,
+    ranked: Sequence[ImageResult] | None = None,
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals of ``NAMES``: the 2.5th and 97.5th percentile of ``weighted_scores`` when groups are drawn anew, with replacement.
+    """95 % intervals of ``NAMES``: the 2.5th and 97.5th percentile of the weighted scores when groups are drawn anew, with replacement.
 
     They tell what other specimens of that kind would have given the same detector, not what another training would. Of fewer than about ten groups they are
     too narrow. Replicates where a score is undefined are left out; (nan, nan) where it is in all of them, and where there are fewer than two groups to draw.
 
     Args:
         groups: the specimen of each picture; pictures of one specimen are drawn together. None: the picture is a group of its own.
+        ranked: the same pictures' results for average precision, where their suppression was another.
     """
     groups = [None] * len(results) if groups is None else groups
     if len(set(_units(groups))) < 2:
         return dict.fromkeys(NAMES, (float("nan"), float("nan")))
-    scores = weighted_scores(results, num_classes, threshold, bootstrap_weights(groups, replicates, seed))
+    weights = bootstrap_weights(groups, replicates, seed)
+    scores = weighted_precision(ranked or results, num_classes, weights) | weighted_counts(results, num_classes, threshold, weights)
     return {name: _percentiles(values) for name, values in scores.items()}
 
 
@@ -45,38 +48,53 @@ def bootstrap_weights(groups: Sequence[str | None], replicates: int, seed: int =
     return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), replicates)[:, units]
 
 
-def weighted_scores(results: Sequence[ImageResult], num_classes: int, threshold: float, weights: ArrayLike) -> dict[str, Floats]:
-    """``NAMES``, each (R,), if picture p occurred ``weights[r, p]`` times: what ``average_precision`` and ``score_at`` (IoU 0.5) give for such a list.
+def weighted_precision(results: Sequence[ImageResult], num_classes: int, weights: ArrayLike) -> dict[str, Floats]:
+    """``map`` and ``map_50``, each (R,), if picture p occurred ``weights[r, p]`` times: what ``average_precision`` gives for such a list.
 
-    Quicker than those: pictures are matched once for each IoU; a replicate only sums weights anew. nan where a score is undefined.
+    Quicker than that: pictures are matched once for each IoU; a replicate only sums weights anew. nan where no truth is left.
 
     Args:
         weights: (R, P), not negative; need not be whole.
     """
-    weight = np.asarray(weights, np.float64)
-    if weight.ndim != 2 or weight.shape[1] != len(results):
-        raise ValueError(f"weights of shape {weight.shape} for {len(results)} pictures: (replicates, pictures) are needed, one group for each picture")
-    truths = np.array([np.bincount(r.truth_labels[~r.truth_ignore], minlength=num_classes) for r in results], np.float64).reshape(-1, num_classes)  # (P, C)
-    positives = weight @ truths  # (R, C)
+    weight = _checked(weights, results)
+    positives = weight @ _truths(results, num_classes)  # (R, C)
     precisions = []  # (I,) of (R,)
     for iou in IOUS:
-        picture, score, label, true = _ranking(results, iou)
+        picture, _, label, true = _ranking(results, iou)
         each = np.column_stack([_average_precision(picture[label == c], true[label == c], positives[:, c], weight) for c in range(num_classes)])  # (R, C)
         precisions.append(_ratio(np.where(positives > 0, each, 0).sum(axis=1), (positives > 0).sum(axis=1)))
-        if iou == IOUS[0]:
-            strong = score >= threshold
-            found, hits = (weight @ np.bincount(picture[mask], minlength=len(results)) for mask in (strong, strong & true))  # (R,)
-            difference = np.bincount(picture[strong], minlength=len(results)) - truths.sum(axis=1)  # (P,)
-    there, pictures = positives.sum(axis=1), weight.sum(axis=1)
+    return {"map": np.mean(precisions, axis=0), "map_50": precisions[0]}
+
+
+def weighted_counts(results: Sequence[ImageResult], num_classes: int, threshold: float, weights: ArrayLike) -> dict[str, Floats]:
+    """``precision``, ``recall``, ``f1``, ``count_bias``, ``count_mae``, each (R,), if picture p occurred ``weights[r, p]`` times.
+
+    They are what ``score_at`` (IoU 0.5) gives for such a list, all classes together; nan where a score is undefined. ``weights`` as in ``weighted_precision``.
+    """
+    weight, truths = _checked(weights, results), _truths(results, num_classes).sum(axis=1)
+    picture, score, _, true = _ranking(results, IOUS[0])
+    strong = score >= threshold
+    each, right = (np.bincount(picture[mask], minlength=len(results)) for mask in (strong, strong & true))  # (P,)
+    found, hits, there, pictures, difference = weight @ each, weight @ right, weight @ truths, weight.sum(axis=1), each - truths
     return {
-        "map": np.mean(precisions, axis=0),
-        "map_50": precisions[0],
         "precision": _ratio(hits, found),
         "recall": _ratio(hits, there),
         "f1": _ratio(2 * hits, found + there),
         "count_bias": _ratio(weight @ difference, pictures),
         "count_mae": _ratio(weight @ np.abs(difference), pictures),
     }
+
+
+def _checked(weights: ArrayLike, results: Sequence[ImageResult]) -> Floats:
+    weight = np.asarray(weights, np.float64)
+    if weight.ndim != 2 or weight.shape[1] != len(results):
+        raise ValueError(f"weights of shape {weight.shape} for {len(results)} pictures: (replicates, pictures) are needed, one group for each picture")
+    return weight
+
+
+def _truths(results: Sequence[ImageResult], num_classes: int) -> Floats:
+    """(P, C) how many there are."""
+    return np.array([np.bincount(r.truth_labels[~r.truth_ignore], minlength=num_classes) for r in results], np.float64).reshape(-1, num_classes)
 
 
 def _units(groups: Sequence[str | None]) -> list[int]:

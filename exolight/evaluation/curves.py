@@ -1,7 +1,7 @@
 """Matching detections with truth, and what follows: precision, recall and F1 against confidence, the operating point, counts."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class ConfidenceCurves(NamedTuple):
 
 
 class OperatingPoint(NamedTuple):
-    """The score threshold with the best mean F1, and what it gives, as means over the classes that have truth."""
+    """A score threshold and what it gives, as means over the classes that have truth."""
 
     threshold: float
     precision: float
@@ -108,25 +108,39 @@ def confidence_curves(results: Sequence[ImageResult], num_classes: int, iou: flo
 
 
 def best_f1(curves: ConfidenceCurves) -> OperatingPoint:
-    """The threshold whose F1, averaged over the classes with truth, is largest; of equal ones the middle of the widest plateau.
+    """The threshold whose F1 is largest; see ``operating_point``."""
+    return operating_point(curves)
+
+
+def operating_point(curves: ConfidenceCurves, aim: Literal["f1", "precision", "recall"] = "f1", value: float = 1.0) -> OperatingPoint:
+    """The threshold that serves an aim best, all being means over the classes with truth; of equal ones the middle of the widest plateau.
 
     Where nothing is found at any threshold, or nothing is there to be found, no threshold is better than another and the preset of ``Thresholds`` is returned.
+
+    Args:
+        aim: "f1": the largest F1. "precision": of the thresholds that reach ``value``, or come nearest to it where none does, the one with the largest recall.
+            "recall": the same with both exchanged.
+        value: the least precision or recall.
     """
     defined = ~np.isnan(curves.average_precision)
-    f1 = curves.f1[defined].mean(axis=0) if defined.any() else np.zeros_like(curves.confidence)
+    if not defined.any():
+        return OperatingPoint(Thresholds().score, float("nan"), float("nan"), float("nan"))
+    precision, recall, f1 = (curve[defined].mean(axis=0) for curve in (curves.precision, curves.recall, curves.f1))
+    threshold = Thresholds().score
+    index = int(np.searchsorted(curves.confidence, threshold))
     if f1.max() > 0:
+        wanted = f1
+        if aim != "f1":
+            held, wanted = (precision, recall) if aim == "precision" else (recall, precision)
+            held = np.where(recall > 0, held, -1)  # a precision of 1 because nothing is found is nobody's aim
+            wanted = np.where(held >= min(value, float(held.max())) - 1e-12, wanted, -1)
         # where the maximum begins and ends: +1 and -1 in the differences of the 0/1 mask
-        steps = np.diff(np.concatenate(([0], f1 >= f1.max() - 1e-12, [0])).astype(np.int8))
+        steps = np.diff(np.concatenate(([0], wanted >= wanted.max() - 1e-12, [0])).astype(np.int8))
         starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1
         widest = int((ends - starts).argmax())
         index = int(starts[widest] + ends[widest]) // 2
         threshold = float(curves.confidence[index])
-    else:
-        threshold = Thresholds().score
-        index = int(np.searchsorted(curves.confidence, threshold))
-    if not defined.any():
-        return OperatingPoint(threshold, float("nan"), float("nan"), float("nan"))
-    return OperatingPoint(threshold, *(float(curve[defined, index].mean()) for curve in (curves.precision, curves.recall, curves.f1)))
+    return OperatingPoint(threshold, *(float(curve[index]) for curve in (precision, recall, f1)))
 
 
 def score_at(results: Sequence[ImageResult], threshold: float, iou: float = 0.5) -> dict[str, float]:

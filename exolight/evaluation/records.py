@@ -1,17 +1,18 @@
 """ImageResult: what was found in one picture beside what is there; and how the results of several processes come together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from exolight.annotated_image import AnnotatedImage
 from exolight.detections import Detections
 
 
 class ImageResult(NamedTuple):
-    """One picture's detections, made at score >= 0.001 (``thresholds=evaluation``), and its truth. Plain numpy, so that lists of them travel between processes.
+    """One picture's detections, made at score >= 0.001 (as by ``thresholds=evaluation``), and its truth. Plain numpy: lists of them travel between processes.
 
     Boxes are (N, 4) float32 xyxy in pixels of one and the same image: the sizes in ``map_small`` and so on are meant in those pixels.
 
@@ -36,6 +37,10 @@ class ImageResult(NamedTuple):
     def detections(self) -> Detections:
         """The detections alone."""
         return Detections(self.boxes, self.scores, self.labels)
+
+
+# The pictures that results are of, by their ``image_id``.
+Images = Sequence[AnnotatedImage] | Mapping[int, AnnotatedImage]
 
 
 def gather(results: Sequence[ImageResult]) -> list[ImageResult]:

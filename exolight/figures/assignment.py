@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from exolight.figures.style import PALETTE, WIDTH_INCH, new_figure, say, tidy
+from exolight.figures.style import PALETTE, WIDTH_INCH, for_picture, new_figure, say, tidy
 
 _COLOURS = tuple(colour for colour in PALETTE if colour != "#000000")  # black is lost on a picture
 _DPI = 250  # pictures are looked at enlarged
@@ -51,8 +51,7 @@ def assignment_figure(
     figure = new_figure(down * ((WIDTH_INCH / _COLUMNS - 0.08) * aspect + 0.36) + 0.2, dpi=_DPI)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     for axes in grid:
-        axes.set_axis_off()
-        axes.set_anchor("N")  # else the layout leaves the titles too little room
+        for_picture(axes)
     learnt: set[int] = set()
     for axes, stride, *pairs in zip(grid, strides, rows, columns, targets, anchors, strict=False):
         row, column, target, anchor = (np.asarray(values, int).ravel() for values in pairs)

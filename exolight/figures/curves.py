@@ -39,9 +39,7 @@ def precision_recall_figure(
     return figure
 
 
-def confidence_curve_figure(
-    confidence: ArrayLike, values: ArrayLike, class_names: list[str], ylabel: str, best: tuple[float, float] | None = None
-) -> Figure:
+def confidence_curve_figure(confidence: ArrayLike, values: ArrayLike, class_names: list[str], ylabel: str, best: tuple[float, float] | None = None) -> Figure:
     """Precision, recall or F1 (``ylabel``) over the score threshold.
 
     Args:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from exolight.figures.style import GREY, LINE_STYLES, PALETTE, WIDTH_INCH, legend, new_figure, say, shorten, tidy
+from exolight.figures.style import GREY, LINE_STYLES, PALETTE, WIDTH_INCH, for_picture, legend, new_figure, row_aspects, say, shorten, tidy
 
 COLUMN_INCH = WIDTH_INCH / 2  # one of two columns of a page
 AGREEMENT = 1.96  # standard deviations either side of the bias: 95 % of a normal distribution (Bland and Altman, Lancet 1986, 327:307)
@@ -195,12 +195,11 @@ def worst_figure(
         return figure
     columns = min(3, len(order))
     rows = math.ceil(len(order) / columns)
-    aspect = float(np.clip(max(images[k].shape[0] / images[k].shape[1] for k in order), 0.4, 1.6))
-    figure = new_figure(rows * ((WIDTH_INCH / 3 - 0.08) * aspect + 0.22) + 0.25, dpi=_PICTURE_DPI)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    heights = [(WIDTH_INCH / 3 - 0.08) * aspect + 0.22 for aspect in row_aspects([images[k] for k in order], columns)]  # inches
+    figure = new_figure(sum(heights) + 0.25, dpi=_PICTURE_DPI)
+    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=heights).ravel()
     for axes in grid:
-        axes.set_axis_off()
-        axes.set_anchor("N")  # else the layout leaves the titles too little room
+        for_picture(axes)
     for axes, k in zip(grid, order, strict=False):
         axes.imshow(images[k], cmap="gray", vmin=0, vmax=255)
         bad, lost = np.asarray(false[k], bool).ravel(), np.asarray(missed[k], bool).ravel()
@@ -209,7 +208,7 @@ def worst_figure(
         _frames(axes, np.asarray(truth_boxes[k], float).reshape(-1, 4)[lost], _MISSED, (0, (2.5, 1.5)), 1.3)
         _frames(axes, found[bad], _FALSE, "-", 1.3)
         _write_scores(axes, found[bad], np.asarray(found_scores[k], float).ravel()[bad], images[k].shape[:2])
-        axes.set_title(f"{shorten(names[k], 26)}: {lost.sum()} missed, {bad.sum()} false", fontsize=7, pad=3)
+        axes.set_title(f"{shorten(names[k], 20)}: {lost.sum()} missed, {bad.sum()} false", fontsize=7, pad=3)
     styles = ((_RIGHT, "-", 1.2, "found"), (_MISSED, (0, (2.5, 1.5)), 1.5, "missed"), (_FALSE, "-", 1.5, "false, with its score"))
     handles = [Line2D([], [], color=colour, linestyle=style, linewidth=width, label=label) for colour, style, width, label in styles]  # type: ignore[arg-type]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7, frameon=False, handlelength=2.4)

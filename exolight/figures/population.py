@@ -174,7 +174,7 @@ def _donors(
     axes.set_xlim(-0.5, len(conditions) - 0.5)
     axes.grid(visible=False, axis="x")
     crowded = len(conditions) > 4
-    labels = [shorten(one.name, 18) + ("" if crowded else f"\n{_counted(len(one.donors), 'donor')}") for one in conditions]
+    labels = [shorten(one.name, 18 if len(conditions) > 3 else 24) + ("" if crowded else f"\n{_counted(len(one.donors), 'donor')}") for one in conditions]
     axes.set_xticks(range(len(conditions)), labels, rotation=35 if crowded else 0, ha="right" if crowded else "center", rotation_mode="anchor")
     axes.tick_params(axis="x", length=0)
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from exolight.figures.overlays import SCORE_COLOURS, draw_boxes
-from exolight.figures.style import WIDTH_INCH, new_figure, say, shorten, tidy
+from exolight.figures.style import WIDTH_INCH, for_picture, new_figure, row_aspects, say, shorten, tidy
 
 _SHEET_DPI = 250  # a contact sheet is looked at enlarged
 
@@ -38,10 +38,11 @@ def mosaic_figure(
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     cell = WIDTH_INCH / columns
-    figure = new_figure(rows * (cell * _row_aspect(images) + 0.17) + (0.45 if scores is not None else 0.0), dpi=_SHEET_DPI)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    heights = [cell * aspect + 0.17 for aspect in row_aspects(images, columns)]  # inches
+    figure = new_figure(sum(heights) + (0.45 if scores is not None else 0.0), dpi=_SHEET_DPI)
+    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=heights).ravel()
     for k, axes in enumerate(grid):
-        axes.set_axis_off()
+        for_picture(axes)
         if k >= len(images):
             continue
         small, scale = _shrink(images[k], round(cell * _SHEET_DPI))
@@ -50,15 +51,11 @@ def mosaic_figure(
         name = "" if names is None else shorten(names[k], max(round(140 / columns) - 6, 6)) + "  "
         axes.set_title(f"{name}({len(found)})", fontsize=6, pad=2)
     if scores is not None:
-        bar = figure.colorbar(ScalarMappable(cmap=ListedColormap(SCORE_COLOURS / 255)), ax=list(grid), location="bottom", aspect=60, shrink=0.5, pad=0.01)
+        shown = ScalarMappable(cmap=ListedColormap(SCORE_COLOURS / 255))
+        bar = figure.colorbar(shown, ax=list(grid), location="bottom", aspect=60, shrink=0.5, pad=0.01, panchor=False)  # the pictures stay where they are
         bar.set_label("score", fontsize=6, labelpad=1)
         bar.ax.tick_params(labelsize=6)
     return figure
-
-
-def _row_aspect(images: Sequence[NDArray[np.uint8]]) -> float:
-    """Height over width to reserve for a row: that of the tallest picture, within reason."""
-    return float(np.clip(max(image.shape[0] / image.shape[1] for image in images), 0.4, 1.6))
 
 
 def _shrink(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

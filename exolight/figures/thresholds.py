@@ -1,6 +1,8 @@
 """What a score threshold does: the same pictures at two thresholds, and counts, precision, recall and size over all of them."""
 
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,13 +13,17 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from exolight.figures.overlays import SCORE_COLOURS, draw_boxes
-from exolight.figures.style import GREY, PALETTE, WIDTH_INCH, new_figure, say, shorten, tidy
+from exolight.figures.style import GREY, PALETTE, WIDTH_INCH, for_picture, new_figure, say, shorten, tidy
 
 _MOST_PICTURES = 3
 _DPI = 250  # pictures are looked at enlarged
 _LOW, _HIGH = (0, (1, 1.2)), (0, (4, 1.5))  # dots and dashes that tell the two thresholds apart
 _LINE_PT = 1.1  # of the boxes
+_TRUE = PALETTE[3]
 _LOOK = {"count": (PALETTE[2], "-"), "precision": (PALETTE[0], "-"), "recall": (PALETTE[1], "--"), "diameter": (PALETTE[2], "-")}
+
+Style = Literal["-"] | tuple[float, tuple[float, float]]
+Mark = tuple[float, str, Style, str]  # of a threshold: where, its colour, its line, what it says
 
 
 def threshold_sweep_figure(
@@ -31,6 +37,8 @@ def threshold_sweep_figure(
     recall: ArrayLike,
     diameter: ArrayLike,
     operating_point: float | None = None,
+    true_count: float = math.nan,
+    true_diameter: float = math.nan,
     unit: str = "nm",
     names: Sequence[str] | None = None,
 ) -> Figure:
@@ -42,7 +50,8 @@ def threshold_sweep_figure(
         thresholds: (low, high).
         grid: (T,) thresholds of the curves, ascending.
         count: (T,) mean number of detections a picture. precision, recall: (T,). diameter: (T,) median, in ``unit``. NaN where a value is undefined.
-        operating_point: the threshold in use, marked in all curves.
+        operating_point: the threshold in use, marked in all curves; it may be one of ``thresholds``.
+        true_count, true_diameter: what ``count`` and ``diameter`` should be; NaN where nobody knows.
         names: of the pictures.
     """
     shown = min(len(images), _MOST_PICTURES)
@@ -60,15 +69,19 @@ def threshold_sweep_figure(
     x = np.asarray(grid, float)
     first, second, third = below.subplots(1, 3)
     point = float("nan") if operating_point is None else float(operating_point)
-    marks = (*thresholds, point)
-    _curves(first, x, {"count": count}, marks, "objects a picture", "no detections")
-    _curves(second, x, {"precision": precision, "recall": recall}, marks, "precision, recall", "no objects to find")
-    second.set_ylim(0, 1.04)
-    _curves(third, x, {"diameter": diameter}, marks, f"median diameter ({unit})", "no diameters")
-    styles = zip(thresholds, (_LOW, _HIGH), strict=True)
-    handles = [Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, label=f"threshold {value:g}") for value, style in styles]
+    marks: list[Mark] = [(value, GREY, style, f"threshold {value:.2g}") for value, style in zip(thresholds, (_LOW, _HIGH), strict=True) if value != point]
     if np.isfinite(point):
-        handles.append(Line2D([], [], color="black", linewidth=0.7, label=f"operating point {point:.3g}"))
+        marks.append((point, "black", "-", f"operating point {point:.2g}"))
+    heights = np.asarray(count, float)
+    _curves(first, x, {"count": heights}, marks, point, true_count, "objects a picture", "no detections")
+    tallest = np.nanmax([*heights[x >= thresholds[0] / 2], true_count, 1.0])
+    first.set_ylim(top=1.1 * tallest)  # the weakest detections are so many that nothing else would be seen
+    _curves(second, x, {"precision": precision, "recall": recall}, marks, point, math.nan, "precision, recall", "no objects to find")
+    second.set_ylim(0, 1.04)
+    _curves(third, x, {"diameter": diameter}, marks, point, true_diameter, f"median diameter ({unit})", "no diameters")
+    handles = [Line2D([], [], color=colour, linestyle=style, linewidth=1.2 if colour == GREY else 0.8, label=text) for _, colour, style, text in marks]
+    if np.isfinite((true_count, true_diameter)).any():
+        handles.append(Line2D([], [], color=_TRUE, linestyle="-.", linewidth=1.0, label="true value"))
     handles += [line for line in second.get_lines() if line.get_label() in _LOOK]
     below.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7, frameon=False)
     return figure
@@ -94,29 +107,29 @@ def _pictures(
                 image, np.asarray(boxes[k], float).reshape(-1, 4)[kept], score[kept], text=False, thickness=max(1, round(_LINE_PT * pixels_a_point))
             )
             axes.imshow(painted, interpolation="antialiased")
-            axes.set_axis_off()
-            axes.set_anchor("N")  # else the layout leaves the titles too little room
-            name = "" if names is None else shorten(names[k], 20) + ": "
-            axes.set_title(f"{name}{int(kept.sum())} with score ≥ {threshold:g}", fontsize=7, pad=3)
+            for_picture(axes)
+            name = "" if names is None else shorten(names[k], 16) + ": "
+            axes.set_title(f"{name}{int(kept.sum())} with score ≥ {threshold:.2g}", fontsize=7, pad=3)
     shown = ScalarMappable(cmap=ListedColormap(SCORE_COLOURS / 255))
-    bar = figure.colorbar(shown, ax=list(grid.ravel()), location="bottom", aspect=60, shrink=0.5 if len(images) > 1 else 0.3, pad=0.02)
+    bar = figure.colorbar(shown, ax=list(grid.ravel()), location="bottom", aspect=60, shrink=0.5 if len(images) > 1 else 0.3, pad=0.02, panchor=False)
     bar.set_label("score", fontsize=7, labelpad=1)
     bar.ax.tick_params(labelsize=6)
 
 
-def _curves(axes: Axes, x: NDArray[np.float64], curves: dict[str, ArrayLike], marks: tuple[float, float, float], ylabel: str, nothing: str) -> None:
-    """Curves (T,) by name over the thresholds ``x`` with the marks: low, high, operating point (NaN: none)."""
-    low, high, point = marks
+def _curves(
+    axes: Axes, x: NDArray[np.float64], curves: dict[str, ArrayLike], marks: Sequence[Mark], point: float, true: float, ylabel: str, nothing: str
+) -> None:
+    """Curves (T,) by name over the thresholds ``x``, a dot on each at ``point``, vertical ``marks``, and the true value (NaN: none of them)."""
     tidy(axes, "", "score threshold", ylabel)
     axes.set_xlim(0, 1)
     heights = {name: np.asarray(values, float) for name, values in curves.items()}
     if not any(np.isfinite(y).any() for y in heights.values()):
         say(axes, nothing)
         return
-    axes.axvline(low, color=GREY, linestyle=_LOW, linewidth=1.2)
-    axes.axvline(high, color=GREY, linestyle=_HIGH, linewidth=1.2)
-    if np.isfinite(point):
-        axes.axvline(point, color="black", linewidth=0.7)
+    for value, colour, line, _ in marks:
+        axes.axvline(value, color=colour, linestyle=line, linewidth=1.2 if colour == GREY else 0.8)
+    if np.isfinite(true):
+        axes.axhline(true, color=_TRUE, linestyle="-.", linewidth=1.0)
     for name, y in heights.items():
         colour, style = _LOOK[name]
         axes.plot(x, y, color=colour, linestyle=style, linewidth=1.4, label=name)

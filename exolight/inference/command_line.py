@@ -32,7 +32,7 @@ class Command(NamedTuple):
     Attributes:
         paths: what to predict, as typed.
         checkpoint: an existing file.
-        thresholds: arguments of ``Thresholds``; a ``score`` of None stands for the checkpoint's operating point.
+        thresholds: arguments of ``Thresholds``; ``score`` and ``iou`` of None stand for the checkpoint's operating point.
         chosen: whether exolight has chosen it, because the user named none.
         truth: an annotation of the pictures, or None.
         pixel_size_nm: nanometres per pixel of all pictures, or None.
@@ -132,6 +132,8 @@ def choose_thresholds(asked: Mapping[str, Any], stored: Thresholds | None) -> tu
     """The thresholds that ``asked`` and the checkpoint's operating point come to, and in words where the score is from. Raises ``InputError``."""
     values = {field.name: asked[field.name] for field in fields(Thresholds)}
     source = "as asked for"
+    if values["iou"] is None:
+        values["iou"] = (stored or Thresholds()).iou
     if values["score"] is None:
         values["score"] = (stored or Thresholds()).score
         source = "the checkpoint's operating point" if stored else "the preset, because the checkpoint holds no operating point"

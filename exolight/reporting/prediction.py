@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -23,6 +23,9 @@ from exolight.reporting.names import output_stems, picture_names
 from exolight.reporting.tables import IMAGE_COLUMNS, Row, coco_dataset, image_row, open_table, typed, vesicle_columns, vesicle_rows
 from exolight.reporting.truth import Truth
 from exolight.reporting.unfinished import finish, read_table, trim
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN_SCORES = {"mAP": "map", "mAP50": "map_50", "precision": "precision", "recall": "recall", "F1": "f1"}
 KEPT = ".kept"  # folder of what the end needs of each picture: its weak detections to be scored, its outlines
@@ -45,6 +48,7 @@ class Report:
         learned: what the detector knows; pictures unlike it get a warning.
         truth: what is really there.
         samples: a sample sheet, which says of which donor, sample and condition each picture is.
+        temperature: of the detector's scores, fitted on its validation pictures, to be judged on these.
 
     Attributes:
         missing: the pictures that are not done in ``folder`` yet.
@@ -63,10 +67,11 @@ class Report:
         learned: Learned | None = None,
         truth: Truth | None = None,
         samples: Path | None = None,
+        temperature: float | None = None,
     ) -> None:
         self.folder, self.pictures, self.class_names, self.settings = folder, list(pictures), list(class_names), dict(settings)
         self.score, self.overlays, self.contour, self.learned, self.truth = score, overlays, contour, learned or Learned(), truth
-        self.samples = samples
+        self.samples, self.temperature = samples, temperature
         self.metrics: Row | None = None
         self.names = picture_names(pictures)
         self.stems = dict(zip(pictures, output_stems([self.names[path] for path in pictures]), strict=True))
@@ -109,8 +114,11 @@ class Report:
         summary = summarise(vesicles, images, failures, self.class_names, self.settings)
         if self.truth is not None:
             found = {path: candidates for path, file in kept.items() if (candidates := _candidates(file)) is not None}
-            self.metrics = self.truth.scores(found, self.score) | {"pictures_without_truth": len(images) - len(found)}
+            sizes = {row["image"]: row["pixel_size_nm"] for row in images}
+            known = (found, self.score, {path: sizes[self.names[path]] for path in found}, self.temperature)
+            self.metrics = self.truth.scores(*known) | {"pictures_without_truth": len(images) - len(found)}
             _write_json(self.folder / "metrics.json", self.metrics)
+            save_all(self.truth.figures(*known), self.folder / "figures")
         outlines = {self.names[path]: _outlines(file) for path, file in kept.items()} if self.contour else {}
         _write_json(self.folder / "detections.coco.json", coco_dataset(vesicles, images, self.class_names, outlines))
         from exolight.reporting.population import population_report  # here: it takes matplotlib along
@@ -192,6 +200,14 @@ def _statistics(values: Sequence[float]) -> dict[str, float] | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     return round(sum(values) / len(values), 2) if values else None
+
+
+def save_all(figures: "Mapping[str, Figure]", folder: Path) -> None:
+    """Each figure as NAME.png and NAME.svg."""
+    from exolight.figures.style import save  # here: prediction starts without matplotlib
+
+    for name, figure in figures.items():
+        save(figure, folder / f"{name}.png")
 
 
 def _keep(path: Path, candidates: Detections | None, measured: Sequence[Measurement]) -> None:

@@ -21,29 +21,20 @@ from numpy.typing import NDArray
 
 from exolight.data.datamodule import DetectionDataModule
 from exolight.data.dataset import DetectionDataset
-from exolight.evaluation.calibration import apply_temperature, reliability, scored_detections
-from exolight.evaluation.counts import count_pairs
-from exolight.evaluation.curves import best_f1, confidence_curves, match
-from exolight.evaluation.errors import confusion
-from exolight.evaluation.records import ImageResult
-from exolight.evaluation.sizes import diameter_pairs
-from exolight.evaluation.summary import CALIBRATED_FROM
-from exolight.figures.curves import confidence_curve_figure, precision_recall_figure
-from exolight.figures.errors import confusion_matrix_figure, count_agreement_figure, reliability_figure, worst_figure
+from exolight.figures.assignment import assignment_figure
 from exolight.figures.labels import labels_figure
 from exolight.figures.sheets import mosaic_figure
-from exolight.figures.sizes import size_distribution_figure
 from exolight.figures.style import save
 from exolight.figures.training import results_figure
+from exolight.losses.assignment import assign
 from exolight.models.detector import Detector
-from exolight.preprocessing import normalise
+from exolight.reporting.scores import SAMPLES, score_figures
 from exolight.training.records import Throughput, read_table
+from exolight.training.run import Scored
 
 log = logging.getLogger(__name__)
 
 PACKAGES = ("exolight", "torch", "torchvision", "lightning", "timm", "albumentations", "torchmetrics", "numpy", "opencv-python-headless")
-SAMPLES = 12  # pictures on a contact sheet
-WORST = 6  # pictures with the most errors
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -126,7 +117,7 @@ def finish(folder: Path, metrics: Mapping[str, Any], figures: Mapping[str, Figur
 
 
 def run_figures(
-    data: DetectionDataModule, results: Mapping[str, Sequence[ImageResult]], metrics: Mapping[str, Any], table_path: Path
+    data: DetectionDataModule, results: Mapping[str, Scored], metrics: Mapping[str, Any], table_path: Path, detector: Detector
 ) -> dict[str, Figure]:
     """The figures of a run by file name, under the names that YOLOv5's users know where they exist."""
     figures: dict[str, Figure] = {}
@@ -137,81 +128,39 @@ def run_figures(
     everything = [image for dataset in data.datasets.values() for image in dataset.images]
     figures["labels"] = labels_figure([i.boxes for i in everything], [i.image_hw for i in everything], [i.labels for i in everything], class_names)
     if len(table) and len(data.datasets["train"]):
-        figures["train_batch"] = train_batch_figure(data.datasets["train"])
+        figures |= training_figures(data.datasets["train"], detector)
     for part, found in results.items():
-        if found:
-            prefix = "" if part == "val" else f"{part}_"
-            drawn = result_figures(part, found, data.datasets[part], class_names)
-            drawn |= error_figures(found, data.datasets[part], class_names, metrics[part]["threshold"], metrics[part]["temperature"])
-            figures |= {name if name.startswith(f"{part}_batch") else f"{prefix}{name}": figure for name, figure in drawn.items()}
+        scores = metrics[part]
+        drawn = score_figures(found.results, data.datasets[part].images, class_names, scores["threshold"], scores["temperature"], found.ranked)
+        prefix = "" if part == "val" else f"{part}_"
+        figures |= {f"{part}_{name}" if name.startswith("batch_") else f"{prefix}{name}": figure for name, figure in drawn.items()}
     return figures
 
 
-def train_batch_figure(dataset: DetectionDataset) -> Figure:
-    """What the network was trained on: the first pictures of the first epoch as augmentation made them."""
+def training_figures(dataset: DetectionDataset, detector: Detector) -> dict[str, Figure]:
+    """What the network was trained on: the first pictures of the first epoch as augmentation made them, and which cells learn the objects of one of them."""
     samples = [dataset[(0, i)] for i in range(min(SAMPLES, len(dataset)))]
-    return mosaic_figure([s.image for s in samples], [s.boxes[~s.ignore] for s in samples], names=[dataset.images[s.index].name for s in samples])
-
-
-def result_figures(part: str, results: Sequence[ImageResult], dataset: DetectionDataset, class_names: list[str]) -> dict[str, Figure]:
-    """Curves and contact sheets of one part."""
-    curves = confidence_curves(results, len(class_names))
-    point = best_f1(curves)
-    best = (point.threshold, point.f1) if point.f1 > 0 else None
-    figures = {
-        "PR_curve": precision_recall_figure(curves.recall_grid, curves.envelope, curves.average_precision, class_names),
-        "P_curve": confidence_curve_figure(curves.confidence, curves.precision, class_names, "Precision", None),
-        "R_curve": confidence_curve_figure(curves.confidence, curves.recall, class_names, "Recall", None),
-        "F1_curve": confidence_curve_figure(curves.confidence, curves.f1, class_names, "F1", best),
+    kept = [s.boxes[~s.ignore] for s in samples]
+    typical = np.argsort([len(boxes) for boxes in kept], kind="stable")[-1 - len(kept) // 4]  # the third quartile: with objects, but not a crowd
+    return {
+        "train_batch": mosaic_figure([s.image for s in samples], kept, names=[dataset.images[s.index].name for s in samples]),
+        "assignment": learned_figure(samples[typical].image, kept[typical], detector),
     }
-    shown = list(results)[:SAMPLES]
-    images = [normalise(dataset.images[r.image_id].read().pixels) for r in shown]
-    names = [dataset.images[r.image_id].name for r in shown]
-    kept = [(r.boxes[strong], r.scores[strong]) for r in shown for strong in [r.scores >= point.threshold]]
-    figures[f"{part}_batch_labels"] = mosaic_figure(images, [r.truth_boxes[~r.truth_ignore] for r in shown], names=names)
-    figures[f"{part}_batch_pred"] = mosaic_figure(images, [boxes for boxes, _ in kept], [scores for _, scores in kept], names)
-    return figures
 
 
-def error_figures(
-    results: Sequence[ImageResult], dataset: DetectionDataset, class_names: list[str], threshold: float, temperature: float
-) -> dict[str, Figure]:
-    """What goes wrong in one part at the operating point, and how far counts, sizes and scores can be trusted."""
-    counts = count_pairs(results, threshold)
-    scores, true = scored_detections(results, CALIBRATED_FROM)
-    bins = [reliability(scores, true)]
-    if math.isfinite(temperature):
-        bins.append(reliability(apply_temperature(scores, temperature), true))
-    mean_score, share_true, in_bin, ece = (np.array([getattr(each, name) for each in bins]) for name in ("mean_score", "share_true", "counts", "ece"))
-    matches = [match(result) for result in results]
-    kept = [(result.scores >= threshold) & ~matched.ignored for result, matched in zip(results, matches, strict=True)]
-    real = [~result.truth_ignore for result in results]
-    found = [np.isin(np.arange(len(r.truth_boxes)), m.partner[k & m.true]) for r, m, k in zip(results, matches, kept, strict=True)]
-    wrong = [int((~f[t]).sum() + (~m.true[k]).sum()) for f, t, m, k in zip(found, real, matches, kept, strict=True)]
-    worst = [i for i in np.argsort(wrong, kind="stable")[::-1][:WORST].tolist() if wrong[i]]
-    figures = {
-        "confusion_matrix": confusion_matrix_figure(confusion(results, len(class_names), threshold).matrix, class_names),
-        "count_agreement": count_agreement_figure(counts[:, 0], counts[:, 1]),
-        "reliability": reliability_figure(mean_score, share_true, in_bin, ece, temperature if len(bins) > 1 else None, bins[0].edges),
-        "worst": worst_figure(
-            [normalise(dataset.images[results[i].image_id].read().pixels) for i in worst],
-            [results[i].truth_boxes[real[i]] for i in worst],
-            [results[i].boxes[kept[i]] for i in worst],
-            [results[i].scores[kept[i]] for i in worst],
-            [~found[i][real[i]] for i in worst],
-            [~matches[i].true[kept[i]] for i in worst],
-            [dataset.images[results[i].image_id].name for i in worst],
-            WORST,
-        ),
-    }
-    pairs = diameter_pairs(results, dataset.images, threshold)
-    if len(pairs):
-        figures["size_distribution"] = size_distribution_figure(pairs[:, 0], pairs[:, 1])
-    return figures
+def learned_figure(image: NDArray[np.uint8], boxes: NDArray[np.float32], detector: Detector) -> Figure:
+    """Which cells and anchors of ``detector`` learn the boxes (N, 4) xyxy px of a picture as the network sees it, (H, W)."""
+    height, width = image.shape
+    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    targets = torch.from_numpy(np.concatenate((np.zeros((len(boxes), 2)), centres / (width, height), sides / (width, height)), axis=1)).float()
+    anchors = detector.anchors.cpu()
+    levels = [assign(targets, level, (height // stride, width // stride), stride) for level, stride in zip(anchors, detector.strides, strict=True)]
+    rows, columns, objects, shapes = ([getattr(level, name).numpy() for level in levels] for name in ("row", "column", "target", "anchor"))
+    return assignment_figure(image, boxes, list(detector.strides), rows, columns, objects, shapes, num_anchors=anchors.shape[1])
 
 
 def write_figures(folder: Path, figures: Mapping[str, Figure], loggers: Sequence[Any]) -> None:
-    """Save every figure as PNG and show it to TensorBoard and W&B."""
+    """Save every figure as PNG and SVG and show it to TensorBoard and W&B."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         path = folder / f"{name}.png"

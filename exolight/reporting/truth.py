@@ -3,14 +3,24 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exolight.annotated_image import AnnotatedImage
 from exolight.detections import Detections
 from exolight.errors import InputError
+from exolight.micrograph import read_micrograph
+
+if TYPE_CHECKING:  # matplotlib is long to import, and a prediction without a truth needs none
+    from matplotlib.figure import Figure
+
+    from exolight.evaluation.records import ImageResult
+
+Found = Mapping[Path, Detections]
 
 
 class Truth:
@@ -52,29 +62,55 @@ class Truth:
         image = self.images.get(picture)
         return image is not None and image.image_hw == hw
 
-    def scores(self, found: Mapping[Path, Detections], threshold: float) -> dict[str, Any]:
-        """Average precision and recall (COCO's), and what ``threshold`` gives: precision, recall, F1 at IoU 0.5, count error a picture.
+    def scores(
+        self, found: Found, threshold: float, pixel_sizes_nm: Mapping[Path, float | None] | None = None, temperature: float | None = None
+    ) -> dict[str, Any]:
+        """Average precision and recall (COCO's), what ``threshold`` gives at IoU 0.5, and what ``beyond_scores`` adds, as JSON knows it: None where undefined.
+
+        ``pictures`` and ``objects`` say how many were scored, ``best_f1`` and ``best_threshold`` what another threshold would have given.
 
         Args:
             found: detections, the weak ones too, of each picture that was predicted.
             threshold: the score of the operating point.
+            pixel_sizes_nm: nm per pixel that the pictures were measured with, where known; they win over what the annotation says.
+            temperature: of the scores, fitted on other pictures; None: it is fitted on these.
         """
         from exolight.evaluation.average_precision import average_precision  # here: it takes torchmetrics along
         from exolight.evaluation.curves import best_f1, confidence_curves, score_at
+        from exolight.evaluation.summary import beyond_scores
+
+        results, images = self._results(found, pixel_sizes_nm)
+        best = best_f1(confidence_curves(results, len(self.class_names)))
+        numbers = average_precision(results, self.class_names) | score_at(results, threshold)
+        numbers |= {"threshold": threshold, "best_f1": best.f1, "best_threshold": best.threshold}
+        numbers |= beyond_scores(results, images, len(self.class_names), threshold, temperature)
+        plain = {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}  # JSON has no nan
+        objects = sum(int((~result.truth_ignore).sum()) for result in results)
+        return {"truth": str(self.path), "format": self.format, "pictures": len(results), "objects": objects} | plain
+
+    def figures(
+        self, found: Found, threshold: float, pixel_sizes_nm: Mapping[Path, float | None] | None = None, temperature: float | None = None
+    ) -> "dict[str, Figure]":
+        """The figures of a prediction beside its truth by file name; see ``score_figures``. The arguments are those of ``scores``."""
+        from exolight.reporting.scores import score_figures  # here: it takes matplotlib along
+
+        results, images = self._results(found, pixel_sizes_nm)
+        return score_figures(results, images, self.class_names, threshold, temperature)
+
+    def _results(self, found: Found, pixel_sizes_nm: Mapping[Path, float | None] | None) -> "tuple[list[ImageResult], list[AnnotatedImage]]":
+        """What was found beside what the annotation has of the detector's classes, and the annotated pictures, read from the files that were predicted."""
         from exolight.evaluation.records import ImageResult
 
-        results = []
+        results, images = [], []
         for index, (picture, detections) in enumerate(found.items()):
             image = self.images[picture]
             known = np.isin(image.labels, list(self.labels))
             labels = np.array([self.labels[label] for label in image.labels[known].tolist()], np.int64)
             parts = (detections.boxes, detections.scores, detections.labels)
             results.append(ImageResult(index, image.name, *parts, image.boxes[known], labels, image.ignore[known]))
-        best = best_f1(confidence_curves(results, len(self.class_names)))
-        numbers = average_precision(results, self.class_names) | score_at(results, threshold)
-        numbers |= {"threshold": threshold, "best_f1": best.f1, "best_threshold": best.threshold}
-        plain = {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}  # JSON has no nan
-        return {"truth": str(self.path), "format": self.format, "pictures": len(results), "objects": sum(len(r.truth_boxes) for r in results)} | plain
+            size = (pixel_sizes_nm or {}).get(picture) or image.pixel_size_nm
+            images.append(replace(image, reader=partial(read_micrograph, picture), pixel_size_nm=size))
+        return results, images
 
 
 def _labels(theirs: Sequence[str], ours: Sequence[str], path: Path) -> dict[int, int]:

@@ -15,7 +15,8 @@ from exolight.checkpoint import KEY
 from exolight.data.sample import Batch
 from exolight.errors import InputError
 from exolight.evaluation.average_precision import average_precision
-from exolight.evaluation.curves import best_f1, confidence_curves, score_at
+from exolight.evaluation.curves import score_at
+from exolight.evaluation.operating_point import Search
 from exolight.evaluation.records import ImageResult, gather
 from exolight.inference.predictor import Predictor
 from exolight.losses.detection import DetectionLoss
@@ -39,9 +40,16 @@ class DetectionModule(lightning.LightningModule):
         gains: weights of the loss's terms for three levels, 640 px and 80 classes; they are scaled to this detector as YOLOv5 published it.
         nominal_batch: gradients are accumulated to about this many pictures a step, over all devices.
         backbone_lr_scale: the backbone's learning rate as a share of the others'.
-        score: of the operating point to begin with; validation moves it to the best F1.
+        score: of the operating point to begin with; validation moves it to where ``search`` wants it.
         tile: whether pictures are scored tile by tile at their own scale, as prediction looks at large fields; ``image_size`` is the tiles' side.
         info: plain facts for the checkpoint: what the detector was trained on.
+        search: what is asked of the operating point; None: the best F1.
+
+    Attributes:
+        operating_point: thresholds to detect with, stored in checkpoints.
+        also: overlaps of suppression that evaluation tries beside that of ``thresholds``.
+        tried: the last evaluation's results by the overlap of their suppression; that of ``thresholds`` decides the scores that are logged.
+        precision: the last evaluation's average precision and recall, undefined ones (nan) included.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class DetectionModule(lightning.LightningModule):
         score: float = 0.25,
         tile: int | None = None,
         info: Mapping[str, Any] | None = None,
+        search: Search | None = None,
     ) -> None:
         super().__init__()
         coarsest = max(detector.strides)
@@ -68,12 +77,20 @@ class DetectionModule(lightning.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.thresholds, self.image_size, self.nominal_batch, self.backbone_lr_scale = thresholds, image_size, nominal_batch, backbone_lr_scale
         self.gains = scaled_gains(gains, len(detector.strides), detector.num_classes, image_size)
-        self.operating_point = score
+        self.operating_point = replace(thresholds, score=score)
+        self.search = search or Search()
         self.tile = tile
         self.info = dict(info or {})
-        self.results: list[ImageResult] = []
+        self.also: Sequence[float] = ()
+        self.tried: dict[float, list[ImageResult]] = {}
+        self.precision: dict[str, float] = {}
         self.val_terms: list[dict[str, Tensor]] = []
-        self._predictor: Predictor | None = None
+        self._predictors: dict[float, Predictor] = {}
+
+    @property
+    def results(self) -> list[ImageResult]:
+        """Those of the last evaluation at ``thresholds``."""
+        return self.tried[self.thresholds.iou]
 
     # Training -----------------------------------------------------------------------------------------------------------------------------------------------
 
@@ -110,43 +127,48 @@ class DetectionModule(lightning.LightningModule):
     # Scoring ------------------------------------------------------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        self.results, self.val_terms, self._predictor = [], [], None
+        self._begin()
 
     def on_test_epoch_start(self) -> None:
-        self.results, self._predictor = [], None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.tried = {iou: [] for iou in (self.thresholds.iou, *self.also)}
+        self.val_terms, self._predictors = [], {}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        if self.tile is not None:  # a loss over a whole field would need the memory that tiles save
-            self.results.extend(self._score(self._found_in_tiles(batch), batch))
-            return
-        raw = self.detector(batch.images)
-        self.val_terms.append(self.loss(raw, batch.targets, batch.ignored, self.detector.anchors, self.detector.strides))
-        self.results.extend(self._score(suppress(*self.detector.decode(raw), self.thresholds), batch))
+        self._evaluate(batch, with_loss=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        found = suppress(*self.detector.decode(self.detector(batch.images)), self.thresholds) if self.tile is None else self._found_in_tiles(batch)
-        self.results.extend(self._score(found, batch))
+        self._evaluate(batch, with_loss=False)
 
-    def _found_in_tiles(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _evaluate(self, batch: Batch, with_loss: bool) -> None:
+        """Add a batch to ``tried``. Each overlap starts from all candidates, as prediction does: from what a looser one leaves it would keep others."""
+        if self.tile is not None:  # without the loss, which over a whole field would need the memory that tiles save
+            for iou, results in self.tried.items():
+                results.extend(self._score(self._found_in_tiles(batch, iou), batch))
+            return
+        raw = self.detector(batch.images)
+        if with_loss:
+            self.val_terms.append(self.loss(raw, batch.targets, batch.ignored, self.detector.anchors, self.detector.strides))
+        candidates = self.detector.decode(raw)
+        for iou, results in self.tried.items():
+            results.extend(self._score(suppress(*candidates, replace(self.thresholds, iou=iou)), batch))
+
+    def _found_in_tiles(self, batch: Batch, iou: float) -> list[tuple[Tensor, Tensor, Tensor]]:
         """What prediction finds in the pictures of a batch, tile by tile: boxes (N, 4) in px of the batch's fields, scores (N,), labels (N,) of each."""
-        if self._predictor is None:  # not before the weights of this evaluation are in place, the averaged ones in training
-            thresholds = replace(self.thresholds, score=max(self.thresholds.score, Thresholds().score))  # by these tiles are joined; the weak follow
-            self._predictor = Predictor(
-                self.detector,
-                thresholds,
-                self.image_size,
-                str(self.device),
-                object_size_px=self.info.get("object_size_px"),
-                tile=self.image_size,
-                floor=self.thresholds.score,
-                as_recorded=True,
+        if iou not in self._predictors:  # not before the weights of this evaluation are in place, the averaged ones in training
+            lowest, sizes = self.thresholds.score, self.info.get("object_size_px")
+            sure = replace(self.thresholds, iou=iou, score=max(lowest, Thresholds().score))  # by these tiles are joined: an untrained one is sure of nothing
+            self._predictors[iou] = Predictor(
+                self.detector, sure, self.image_size, str(self.device), object_size_px=sizes, tile=self.image_size, floor=lowest, as_recorded=True
             )
         fields = batch.images[:, 0].cpu().numpy()
         found = []
         for field, (scale_x, scale_y, x, y), (height, width) in zip(fields, batch.placements.tolist(), batch.image_hw.tolist(), strict=True):
             left, top = round(x), round(y)
             picture = field[top : top + round(height * scale_y), left : left + round(width * scale_x)]
-            detections = self._predictor.detect([picture])[0].detections
+            detections = self._predictors[iou].detect([picture])[0].detections
             boxes = torch.from_numpy(detections.boxes + np.array([left, top, left, top], np.float32))
             found.append((boxes, torch.from_numpy(detections.scores), torch.from_numpy(detections.labels)))
         return found
@@ -173,23 +195,25 @@ class DetectionModule(lightning.LightningModule):
                 truth_ignore=ignore,
             )
 
+    def _end(self) -> None:
+        """All ranks' results together, and their average precision."""
+        self.tried = {iou: gather(results) for iou, results in self.tried.items()}
+        self.precision = average_precision(self.results, self.detector.class_names)
+
     def on_validation_epoch_end(self) -> None:
-        self.results = gather(self.results)
-        scores: dict[str, float] = average_precision(self.results, self.detector.class_names)
-        point = best_f1(confidence_curves(self.results, self.detector.num_classes))
+        self._end()
+        point = self.search.best(self.results, self.detector.num_classes)
+        threshold = max(point.threshold, self.thresholds.score)  # below it nothing has been looked at
         if not self.trainer.sanity_checking and point.f1 > 0:
-            self.operating_point = max(point.threshold, self.thresholds.score)  # below it nothing has been looked at
-        scores |= {"precision": point.precision, "recall": point.recall, "f1": point.f1, "threshold": max(point.threshold, self.thresholds.score)}
-        self._log_scores("val", scores)
+            self.operating_point = replace(self.thresholds, score=threshold)
+        self._log_scores("val", self.precision | {"precision": point.precision, "recall": point.recall, "f1": point.f1, "threshold": threshold})
         if self.val_terms:
             losses = {f"val/{name}": torch.stack([terms[name] for terms in self.val_terms]).mean() for name in self.gains}
             self.log_dict(losses, sync_dist=True)  # ranks have equal numbers of batches
 
     def on_test_epoch_end(self) -> None:
-        self.results = gather(self.results)
-        scores = average_precision(self.results, self.detector.class_names)
-        scores |= score_at(self.results, self.operating_point)
-        self._log_scores("test", scores | {"threshold": self.operating_point})
+        self._end()
+        self._log_scores("test", self.precision | score_at(self.results, self.operating_point.score) | {"threshold": self.operating_point.score})
 
     def _log_scores(self, part: Literal["val", "test"], scores: Mapping[str, float]) -> None:
         # Every rank holds the same numbers and logs them: a checkpoint's monitor must exist everywhere. Undefined scores (no large objects, say) are left out.
@@ -205,11 +229,11 @@ class DetectionModule(lightning.LightningModule):
             **self.info,
             "detector": self.detector.config(),
             "image_size": self.image_size,
-            "thresholds": asdict(self.thresholds) | {"score": float(self.operating_point)},
+            "thresholds": asdict(self.operating_point),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.operating_point = float(checkpoint[KEY]["thresholds"]["score"])
+        self.operating_point = Thresholds(**checkpoint[KEY]["thresholds"])
 
 
 def scaled_gains(gains: Mapping[str, float], levels: int, classes: int, image_size: int) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """The steps of a training run that train.py tells in order."""
 
 import logging
+import math
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -16,13 +18,15 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from exolight.checkpoint import KEY, detector_weights, load_detector, read_checkpoint
+from exolight.checkpoint import KEY, detector_weights, load_detector, read_checkpoint, store
 from exolight.data.datamodule import DetectionDataModule
 from exolight.errors import InputError
+from exolight.evaluation.curves import score_at
+from exolight.evaluation.operating_point import choose
 from exolight.evaluation.records import ImageResult
-from exolight.evaluation.sizes import diameter_errors, diameter_pairs
 from exolight.evaluation.summary import beyond_scores
 from exolight.models.detector import Detector
+from exolight.thresholds import Thresholds
 from exolight.training.checkpointing import AtomicCheckpointIO
 from exolight.training.memory import keep_freed_memory
 from exolight.training.module import DetectionModule
@@ -61,6 +65,7 @@ def check(cfg: DictConfig) -> None:
             raise InputError(f"{key}={value}: a whole number of at least {least} is needed")
     if cfg.thresholds.score is None:
         raise InputError("thresholds.score is null, the checkpoint's own operating point, which only predict.py looks up: use thresholds=evaluation")
+    instantiate(cfg.operating_point)  # a wanted precision that is none must not be found out after the training
     if cfg.fit and cfg.checkpoint is not None:
         raise InputError("checkpoint= is scored with fit=false; to train on from it use init=checkpoint init.path=... or resume=...")
     if not cfg.fit and cfg.checkpoint is None:
@@ -148,42 +153,77 @@ def fit(trainer: lightning.Trainer, module: DetectionModule, data: DetectionData
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
 
-def load_weights(module: DetectionModule, path: Path) -> str:
-    """Give the module the averaged weights and the operating point of a checkpoint, as anybody who loads it later gets them; returns the weights' hash."""
+def load_weights(module: DetectionModule, path: Path) -> dict[str, Any]:
+    """Give the module the averaged weights and the operating point of a checkpoint, as anybody who loads it later gets them; returns what else it says."""
     loaded = load_detector(path)
     module.detector.load_state_dict(detector_weights(read_checkpoint(path)))
     if loaded.thresholds is not None:
-        module.operating_point = loaded.thresholds.score
-    return str(loaded.info["weights_sha256"])
+        module.operating_point = loaded.thresholds
+    return loaded.info
 
 
-def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, checkpoint: Path) -> tuple[dict[str, Any], dict[str, list[ImageResult]]]:
+class Scored(NamedTuple):
+    """A part's results, picture by picture.
+
+    Attributes:
+        results: with the operating point's overlap of suppression.
+        ranked: with evaluation's own, for average precision.
+    """
+
+    results: list[ImageResult]
+    ranked: list[ImageResult]
+
+
+def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, checkpoint: Path) -> tuple[dict[str, Any], dict[str, Scored]]:
     """Score a checkpoint on validation and, with the operating point that it holds, on test: now and whenever it is scored again.
+
+    On the validation pictures the best operating point is looked for; with ``operating_point.store`` the checkpoint takes it over before the test.
 
     Returns ``{"weights_sha256": ..., "val": scores, "test": scores}`` under plain names, and the pictures' results; parts without pictures are left out.
     """
     trainer = build_trainer(cfg, scoring=True)
-    metrics: dict[str, Any] = {"weights_sha256": load_weights(module, checkpoint)}
+    info = load_weights(module, checkpoint)
+    metrics: dict[str, Any] = {"weights_sha256": info["weights_sha256"]}
     results = {}
+    if not data.datasets["val"] and module.search.aim != "f1":
+        log.warning("operating_point.aim=%s: there are no validation pictures to look for it on", module.search.aim)
     for part, evaluate in (("val", trainer.validate), ("test", trainer.test)):
         if not data.datasets[part]:
             continue
-        stored = module.operating_point
+        images, thresholds = data.datasets[part].images, module.operating_point
+        module.also = list(module.search.ious) if part == "val" else [thresholds.iou]
         evaluate(module, datamodule=data, verbose=False)
-        module.operating_point = stored
-        metrics[part] = {name.removeprefix(f"{part}/"): float(value) for name, value in trainer.callback_metrics.items() if name.startswith(f"{part}/")}
-        results[part] = list(module.results)
-        groups = [data.datasets[part].images[result.image_id].group for result in results[part]]
-        temperature = metrics.get("val", {}).get("temperature")  # fitted on validation, judged on test
-        metrics[part] |= beyond_scores(results[part], module.detector.num_classes, metrics[part]["threshold"], groups, temperature)
-        metrics[part] |= diameter_errors(diameter_pairs(results[part], data.datasets[part].images, metrics[part]["threshold"]))
-        log.info("%s: mAP50 %.3f, mAP %.3f, precision %.3f, recall %.3f, F1 %.3f at score %.3f", part, *scores_line(metrics[part]))
-        if "diameter_error" in metrics[part]:
-            sizes = [metrics[part][name] for name in ("diameter_error_nm", "diameter_error", "diameter_bias_nm")]
+        module.operating_point = thresholds  # a validation moves it
+        temperature = info.get("temperature", metrics.get("val", {}).get("temperature"))  # fitted on validation, judged on test
+        if part == "val":
+            thresholds, temperature = best_thresholds(module, [images[result.image_id].group for result in module.results]), None
+        results[part] = Scored(module.tried[thresholds.iou], module.results)
+        scores = module.precision | {name: float(trainer.callback_metrics[f"val/{name}"]) for name in module.gains if part == "val" and module.val_terms}
+        scores |= score_at(results[part].results, thresholds.score) | {"threshold": thresholds.score, "suppression_iou": thresholds.iou}
+        scores |= beyond_scores(results[part].results, images, module.detector.num_classes, thresholds.score, temperature, results[part].ranked)
+        metrics[part] = scores
+        log.info("%s: mAP50 %.3f, mAP %.3f, precision %.3f, recall %.3f, F1 %.3f at score %.3f, suppression at IoU %.2g", part, *scores_line(scores))
+        if "diameter_error" in scores:
+            sizes = [scores[name] for name in ("diameter_error_nm", "diameter_error", "diameter_bias_nm")]
             log.info("%s: median error of a found vesicle's diameter %.1f nm (%.1f %%), of which %+.1f nm is bias", part, sizes[0], 100 * sizes[1], sizes[2])
+        if part == "val" and module.search.store and scores["f1"] > 0:
+            module.operating_point = thresholds
+            info |= {"temperature": scores["temperature"]} if math.isfinite(scores["temperature"]) else {}
+            rank_zero_only(store)(checkpoint, thresholds=asdict(thresholds), temperature=info.get("temperature"))
+            log.info("this operating point is now that of %s", checkpoint)
     return metrics, results
 
 
+def best_thresholds(module: DetectionModule, groups: Sequence[str | None]) -> Thresholds:
+    """What serves the aim of the module's search best on the pictures it has just been evaluated on; a warning where that is not what was wanted."""
+    search, usual = module.search, module.thresholds
+    point, iou = choose(module.tried, module.detector.num_classes, search, usual.iou, groups)
+    if point.f1 > 0 and not search.reached_by(point):
+        wanted = f"operating_point.aim={search.aim}: no score reaches a {search.aim} of {search.value:g} on the validation pictures"
+        log.warning("%s; the nearest is precision %.3f with recall %.3f, at score %.3f", wanted, point.precision, point.recall, point.threshold)
+    return replace(usual, score=max(point.threshold, usual.score), iou=iou)  # below its score nothing has been looked at
+
+
 def scores_line(scores: dict[str, float]) -> list[float]:
-    """The six numbers of a part's line in the log; nan where undefined."""
-    return [scores.get(name, float("nan")) for name in ("map_50", "map", "precision", "recall", "f1", "threshold")]
+    """The numbers of a part's line in the log."""
+    return [scores[name] for name in ("map_50", "map", "precision", "recall", "f1", "threshold", "suppression_iou")]

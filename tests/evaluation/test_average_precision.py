@@ -53,7 +53,8 @@ def pycocotools_scores(results: Sequence[ImageResult], classes: int, cap: int) -
     mean = lambda values: float(values[values > -1].mean()) if (values > -1).any() else math.nan  # noqa: E731
     scores = {"map": mean(precision[..., 0, 2]), "map_50": mean(precision[0, ..., 0, 2]), "map_75": mean(precision[5, ..., 0, 2])}
     scores["mar"] = mean(recall[..., 0, 2])
-    scores |= {f"map_{size}": mean(precision[..., index, 2]) for index, size in enumerate(("small", "medium", "large"), 1)}
+    for index, size in enumerate(("small", "medium", "large"), 1):
+        scores |= {f"map_{size}": mean(precision[..., index, 2]), f"mar_{size}": mean(recall[..., index, 2])}
     return scores | ({f"map/{index}": mean(precision[:, :, index, 0, 2]) for index in range(classes)} if classes > 1 else {})
 
 
@@ -91,7 +92,8 @@ def test_background_pictures_count() -> None:
 def test_undefined_is_nan() -> None:
     for results in ([], [random_result(0, objects=0, extra=0)], [random_result(0, objects=0, extra=5)]):
         scores = average_precision(results, ["exosome", "artefact"])
-        assert set(scores) == {"map", "map_50", "map_75", "mar", "map_small", "map_medium", "map_large", "map/exosome", "map/artefact"}
+        sizes = {f"{score}_{size}" for score in ("map", "mar") for size in ("small", "medium", "large")}
+        assert set(scores) == {"map", "map_50", "map_75", "mar", *sizes, "map/exosome", "map/artefact"}
         assert all(math.isnan(value) for value in scores.values())
 
 

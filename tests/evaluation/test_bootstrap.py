@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from exolight.evaluation.average_precision import average_precision
-from exolight.evaluation.bootstrap import NAMES, bootstrap_intervals, bootstrap_weights, weighted_scores
+from exolight.evaluation.bootstrap import NAMES, bootstrap_intervals, bootstrap_weights, weighted_counts, weighted_precision
 from exolight.evaluation.curves import confidence_curves, score_at
 from exolight.evaluation.records import ImageResult
 
@@ -27,6 +28,11 @@ def picture(image_id: int, classes: int = 1, crowds: int = 0) -> ImageResult:
 def existing(results: list[ImageResult], classes: int, threshold: float) -> dict[str, float]:
     scores = average_precision(results, [str(label) for label in range(classes)]) | score_at(results, threshold)
     return {name: scores[name] for name in NAMES}
+
+
+def weighted_scores(results: list[ImageResult], classes: int, threshold: float, weights: ArrayLike) -> dict[str, np.ndarray]:
+    """All scores of ``NAMES``."""
+    return weighted_precision(results, classes, weights) | weighted_counts(results, classes, threshold, weights)
 
 
 def counted(number: int) -> ImageResult:
@@ -118,6 +124,15 @@ def test_one_group_leaves_nothing_to_draw() -> None:
         assert all(math.isnan(value) for interval in intervals.values() for value in interval)
 
 
+def test_average_precision_may_come_from_another_suppression() -> None:
+    used, ranked = [picture(0), picture(4)], [picture(3), picture(5)]
+    both, one, other = (bootstrap_intervals(results, 1, 0.4, replicates=50, ranked=r) for results, r in ((used, ranked), (used, None), (ranked, None)))
+    for name in NAMES:
+        assert both[name] == (other if name.startswith("map") else one)[name]
+
+
 def test_weights_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(1, 3\) for 2 pictures"):
-        weighted_scores([picture(0), picture(1)], 1, 0.4, np.ones((1, 3)))
+        weighted_precision([picture(0), picture(1)], 1, np.ones((1, 3)))
+    with pytest.raises(ValueError, match=r"\(2,\) for 2 pictures"):
+        weighted_counts([picture(0), picture(1)], 1, 0.4, np.ones(2))

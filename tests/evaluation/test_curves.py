@@ -1,12 +1,13 @@
 """Matching, curves and the operating point against numbers computed by hand."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from exolight.evaluation.average_precision import average_precision
-from exolight.evaluation.curves import best_f1, confidence_curves, match, score_at
+from exolight.evaluation.curves import best_f1, confidence_curves, match, operating_point, score_at
 from exolight.evaluation.records import ImageResult
 
 
@@ -81,6 +82,37 @@ def test_the_operating_point_is_the_middle_of_the_plateau() -> None:
     assert score_at([FOUR], point.threshold) == {
         "precision": pytest.approx(2 / 3), "recall": pytest.approx(2 / 3), "f1": pytest.approx(2 / 3), "count_bias": 0.0, "count_mae": 0.0,
     }  # fmt: skip
+
+
+# true at 0.9, 0.8, 0.5 and 0.2, false at 0.7, 0.4, 0.3 and 0.1, of five truths
+LADDER = result(
+    [square(0), square(100), square(700), square(200), square(800), square(900), square(300), square(1000)],
+    [0.9, 0.8, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1], [square(0), square(100), square(200), square(300), square(400)],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("aim", "value", "threshold", "precision", "recall"),
+    [
+        ("precision", 0.7, 0.45, 3 / 4, 3 / 5),  # 2/3 down to 0.7, 3/4 above 0.4, 3/5 below
+        ("precision", 0.55, 0.15, 4 / 7, 4 / 5),
+        ("precision", 1.0, 0.75, 1, 2 / 5),
+        ("recall", 0.5, 0.45, 3 / 4, 3 / 5),
+        ("recall", 0.7, 0.15, 4 / 7, 4 / 5),
+        ("recall", 0.1, 0.8, 1, 2 / 5),  # 1 in all of 0.7 to 0.9: the middle of that
+        ("recall", 0.95, 0.15, 4 / 7, 4 / 5),  # out of reach: the largest recall, where it is most precise
+    ],
+)
+def test_a_wanted_precision_or_recall(aim: Literal["precision", "recall"], value: float, threshold: float, precision: float, recall: float) -> None:
+    point = operating_point(confidence_curves([LADDER], 1), aim, value)
+    assert point.threshold == pytest.approx(threshold, abs=2e-3)
+    assert (point.precision, point.recall) == pytest.approx((precision, recall))
+
+
+def test_the_nearest_precision_is_not_that_of_finding_nothing() -> None:
+    curves = confidence_curves([LADDER._replace(scores=np.array([0.8, 0.7, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1], np.float32))], 1)
+    point = operating_point(curves, "precision", 0.99)
+    assert (point.precision, point.recall) == pytest.approx((3 / 4, 3 / 5))
 
 
 def test_equals_coco_on_random_pictures() -> None:

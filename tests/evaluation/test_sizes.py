@@ -1,5 +1,6 @@
 """Measured beside true diameters: hand-computed, without what nobody can size."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from exolight.annotated_image import AnnotatedImage
 from exolight.evaluation.records import ImageResult
-from exolight.evaluation.sizes import diameter_errors, diameter_pairs
+from exolight.evaluation.sizes import BANDS_NM, diameter_errors, diameter_errors_by_size, diameter_pairs, sizes
 from exolight.micrograph import Micrograph
 
 
@@ -43,9 +44,55 @@ def test_without_scale_or_truth_there_are_none() -> None:
     for image in (replace(IMAGE, pixel_size_nm=None), replace(IMAGE, diameters_nm=None)):
         assert diameter_pairs([result], [image], 0.1).shape == (0, 2)
     assert diameter_pairs([], [], 0.1).shape == (0, 2)
-    assert diameter_errors(np.zeros((0, 2))) == {}
+    assert diameter_errors_by_size(np.zeros((0, 2))) == {}
+
+
+def test_pictures_may_be_a_mapping() -> None:
+    result = _result([[10, 10, 30, 30]], [0.9])._replace(image_id=7)
+    np.testing.assert_allclose(diameter_pairs([result], {7: IMAGE}, 0.1), [[40, 38]], rtol=1e-6)
+
+
+PAIRS = np.array([[90, 100], [104, 100], [53, 50], [200, 200], [55, 50]], float)  # differences -10, 4, 3, 0, 5 nm; -10, 4, 6, 0, 10 %
 
 
 def test_errors_are_medians_signed_and_absolute() -> None:
-    errors = diameter_errors(np.array([[90, 100], [104, 100], [53, 50], [200, 200], [55, 50]], float))
-    assert errors == pytest.approx({"diameter_bias_nm": 3, "diameter_error_nm": 4, "diameter_bias": 0.04, "diameter_error": 0.06})
+    assert diameter_errors(PAIRS) == pytest.approx(
+        {
+            "diameters": 5, "diameter_bias_nm": 3, "diameter_error_nm": 4, "diameter_iqr_nm": 4,
+            "diameter_bias": 0.04, "diameter_error": 0.06, "diameter_iqr": 0.06,
+        }
+    )  # fmt: skip
+
+
+def test_errors_by_the_true_size() -> None:
+    errors = diameter_errors_by_size(PAIRS)
+    assert {name: value for name, value in errors.items() if "/" not in name} == diameter_errors(PAIRS)
+    assert {name.split("/")[1] for name in errors if "/" in name} == set(BANDS_NM) == {"under_30nm", "30_60nm", "60_100nm", "100_200nm", "over_200nm"}
+    assert [errors[f"diameters/{band}"] for band in BANDS_NM] == [0, 2, 0, 2, 1]  # 100 nm and 200 nm belong to what begins there
+    assert errors["diameter_bias_nm/30_60nm"] == 4
+    assert errors["diameter_iqr_nm/30_60nm"] == 1
+    assert errors["diameter_error/100_200nm"] == pytest.approx(0.07)
+    assert all(math.isnan(errors[f"{name}/60_100nm"]) for name in diameter_errors(PAIRS) if name != "diameters")
+
+
+def test_all_sizes_without_what_the_border_may_cut_or_nobody_counts() -> None:
+    result = _result([[10, 10, 30, 30], [60, 60, 70, 70], [0.5, 40, 20, 60], [40, 5, 50, 15]], [0.9, 0.2, 0.9, 0.9])
+    region = np.array([[35, 0, 60, 20]], np.float32)  # holds the last detection, and counts neither way
+    result = result._replace(truth_boxes=np.concatenate((TRUTH, region)), truth_labels=np.zeros(4, np.int64), truth_ignore=np.array([False] * 3 + [True]))
+    found = sizes([result], [IMAGE])
+    assert found.unit == "nm"
+    np.testing.assert_allclose(found.scores, [0.9, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(found.found, [40, 20])
+    np.testing.assert_allclose(found.true, [38, 82])  # area-equivalent ones
+    np.testing.assert_allclose(sizes([result], [replace(IMAGE, diameters_nm=None)]).true, [40, 80])  # the boxes'
+
+
+def test_without_a_scale_sizes_are_in_px() -> None:
+    result = _result([[10, 10, 30, 30]], [0.9])
+    found = sizes([result, result], {0: replace(IMAGE, pixel_size_nm=None)})
+    assert found.unit == "px"
+    np.testing.assert_allclose((found.found, found.true[:2]), ([20, 20], [20, 40]))
+    mixed = sizes([result, result._replace(image_id=1)], [IMAGE, replace(IMAGE, pixel_size_nm=None)])
+    assert mixed.unit == "px"  # nm and px cannot be mixed
+    np.testing.assert_allclose(mixed.found, [20, 20])
+    assert [len(part) for part in sizes([], [])[:3]] == [0, 0, 0]

@@ -1,6 +1,8 @@
 """Figures: written whole, never blank, whatever is missing; boxes land on the right pixels."""
 
+import base64
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -12,21 +14,22 @@ from exolight.figures.curves import confidence_curve_figure, precision_recall_fi
 from exolight.figures.labels import labels_figure
 from exolight.figures.overlays import PLAIN_COLOUR, draw_boxes, draw_scale_bar
 from exolight.figures.sheets import mosaic_figure
-from exolight.figures.style import save, shorten
+from exolight.figures.style import DPI, WIDTH_INCH, save, shorten
 from exolight.figures.training import results_figure
 
 NAMES = ["exosome", "microvesicle", "a class with a long name, $x_1$"]
 
 
 def written(figure: Figure, path: Path) -> np.ndarray:
-    """What ``save`` wrote, as RGB; asserts that there is ink, that none is cut off at the edges, and that no temporary file is left."""
+    """The PNG that ``save`` wrote, as RGB; asserts that there is ink, that none is cut off at the edges, and that an SVG and no temporary file is beside it."""
     save(figure, path)
     image = cv2.imread(str(path))
     assert image is not None
     assert (image < 200).mean() > 0.001
     assert (image[:, [0, -1]] > 200).all()
     assert (image[[0, -1]] > 200).all()
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.stem}.svg"}
+    assert ElementTree.parse(path.with_suffix(".svg")).getroot().tag.endswith("svg")
     return np.asarray(image[..., ::-1])
 
 
@@ -142,6 +145,35 @@ def test_save_replaces_whole_files_and_makes_folders(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "figure.png"
     for _ in range(2):
         written(results_figure(table(3)), path)
+
+
+def test_svg_has_text_as_text_and_pictures_of_sane_size(tmp_path: Path) -> None:
+    big = np.random.default_rng(0).integers(0, 255, (3000, 3000)).astype(np.uint8)
+    save(mosaic_figure([big] * 2, [np.empty((0, 4))] * 2, names=["vesicle 1", "b"]), tmp_path / "a.png")
+    content = (tmp_path / "a.svg").read_text("utf-8")
+    root = ElementTree.fromstring(content)
+    assert "vesicle 1  (0)" in {"".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    pictures = [value for image in root.iter("{http://www.w3.org/2000/svg}image") for key, value in image.attrib.items() if key.endswith("href")]
+    decoded = [cv2.imdecode(np.frombuffer(base64.b64decode(value.split(",")[1]), np.uint8), cv2.IMREAD_COLOR) for value in pictures]
+    assert len(decoded) == 2
+    assert all(300 < image.shape[1] <= 0.5 * WIDTH_INCH * DPI for image in decoded)
+
+
+def test_the_same_figure_is_the_same_svg(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(results_figure(table(3)), tmp_path / f"{name}.png")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_nothing_unfinished_is_left_where_a_figure_cannot_be_drawn(tmp_path: Path) -> None:
+    save(results_figure(table(3)), tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    figure = results_figure(table(4))
+    figure.text(0.5, 0.5, "$\\no_such_formula{$")
+    with pytest.raises(ValueError, match="no_such_formula"):
+        save(figure, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"a.png", "a.svg"}
 
 
 def test_shorten() -> None:

@@ -230,7 +230,9 @@ def test_threshold_sweep_draws_what_each_threshold_keeps() -> None:
     grid = np.linspace(0, 1, 11)
     precision = np.append(grid[:-1] / 2 + 0.5, NAN)
     boxes, scores = [np.array([(10.0, 10, 30, 30), (40, 20, 60, 50)]), NONE], [np.array([0.7, 0.1], np.float32), []]
-    figure = drawn(threshold_sweep_figure([picture()] * 2, boxes, scores, (0.05, 0.7), grid, 9 - grid, precision, 1 - grid, 80 + grid, 0.35, names=["a", "b"]))
+    figure = drawn(
+        threshold_sweep_figure([picture()] * 2, boxes, scores, (0.05, 0.7), grid, 9 - grid, precision, 1 - grid, 80 + grid, 0.35, 4, names=["a", "b"])
+    )
     low, empty, high, _ = figure.axes[:4]
     assert low.get_title() == "a: 2 with score ≥ 0.05"
     assert high.get_title() == "a: 1 with score ≥ 0.7"  # a float32 of 0.7 is at 0.7
@@ -243,17 +245,28 @@ def test_threshold_sweep_draws_what_each_threshold_keeps() -> None:
     for name, expected in (("count", 9 - grid), ("precision", precision), ("recall", 1 - grid), ("diameter", 80 + grid)):
         np.testing.assert_array_equal(curves[name], expected)
     for axes in (count, both, diameter):
-        upright = [float(np.asarray(line.get_xdata())[0]) for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata())) == 2]
-        assert upright == [0.05, 0.7, 0.35]
+        straight = [np.asarray(line.get_xydata()) for line in axes.get_lines() if len(line.get_xdata()) == 2]
+        assert [line[0, 0] for line in straight if line[0, 0] == line[1, 0]] == [0.05, 0.7, 0.35]
+        assert [line[0, 1] for line in straight if line[0, 1] == line[1, 1]] == ([4] if axes is count else [])
     marked = [tuple(np.asarray(line.get_xydata()).ravel()) for line in both.get_lines() if line.get_marker() == "o"]
     np.testing.assert_allclose(marked, [(0.35, 0.675), (0.35, 0.65)])
-    assert {"threshold 0.05", "threshold 0.7", "operating point 0.35", "precision", "recall", "median diameter (nm)"} <= set(texts(figure))
+    assert {"threshold 0.05", "threshold 0.7", "operating point 0.35", "true value", "precision", "recall", "median diameter (nm)"} <= set(texts(figure))
+
+
+def test_threshold_sweep_at_the_operating_point_names_it_once_and_shows_what_matters() -> None:
+    grid = np.linspace(0, 1, 101)
+    count = np.where(grid < 0.01, 5000, 10 * (1 - grid))
+    figure = drawn(threshold_sweep_figure([], [], [], (0.1, 0.5), grid, count, grid, grid, grid, 0.5))
+    assert "threshold 0.5" not in texts(figure)
+    assert {"threshold 0.1", "operating point 0.5"} <= set(texts(figure))
+    assert "true value" not in texts(figure)
+    assert figure.axes[-3].get_ylim() == (0, pytest.approx(1.1 * 9.5))
 
 
 @pytest.mark.parametrize("size", [(40, 120), (120, 40)])
 def test_threshold_sweep_without_truth_detections_or_pictures(size: tuple[int, int]) -> None:
     grid, unknown = np.linspace(0, 1, 5), np.full(5, NAN)
-    figure = drawn(threshold_sweep_figure([picture(*size)] * 5, [NONE] * 5, [[]] * 5, (0.1, 0.5), grid, 0 * grid, unknown, unknown, unknown, NAN, "px"))
+    figure = drawn(threshold_sweep_figure([picture(*size)] * 5, [NONE] * 5, [[]] * 5, (0.1, 0.5), grid, 0 * grid, unknown, unknown, unknown, NAN, unit="px"))
     assert {"no objects to find", "no diameters", "median diameter (px)", "0 with score ≥ 0.1"} <= set(texts(figure))
     assert sum(len(axes.images) for axes in figure.axes) == 6
     assert not any("operating" in text for text in texts(figure))

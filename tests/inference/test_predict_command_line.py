@@ -82,20 +82,22 @@ def test_mistakes_are_one_line(argument: str, words: str) -> None:
 
 
 def test_every_preset() -> None:
-    expected = {"default": (0.25, 0.45), "strict": (0.5, 0.45), "evaluation": (0.001, 0.6), "best": (None, 0.6)}
+    expected = {"default": (0.25, 0.45), "strict": (0.5, 0.45), "evaluation": (0.001, 0.6), "best": (None, None)}
     assert {path.stem for path in (CONF / "thresholds").glob("*.yaml")} == set(expected)
     for name, (score, iou) in expected.items():
         values = read(f"thresholds={name}").thresholds
         assert (values["score"], values["iou"], values["max_detections"]) == (score, iou, 1000)
         filled, _ = choose_thresholds(values, None)
-        assert instantiate(OmegaConf.create(values), score=filled.score) == filled
+        assert instantiate(OmegaConf.create(values), score=filled.score, iou=filled.iou) == filled
 
 
 def test_the_operating_point_is_the_default() -> None:
     asked = read().thresholds
     stored = Thresholds(score=0.37, iou=0.9)
     thresholds, source = choose_thresholds(asked, stored)
-    assert (thresholds.score, thresholds.iou) == (0.37, 0.6)
+    assert (thresholds.score, thresholds.iou) == (0.37, 0.9)  # both were chosen together
+    assert choose_thresholds(read("thresholds.iou=0.3").thresholds, stored)[0].iou == 0.3
+    assert choose_thresholds(asked, None)[0].iou == 0.45
     assert "operating point" in source
     assert choose_thresholds(asked, None)[0].score == 0.25
     assert choose_thresholds(read("thresholds=strict").thresholds, stored)[0].score == 0.5
@@ -109,7 +111,7 @@ def test_the_operating_point_is_the_default() -> None:
         ("thresholds.score=3", "0 to 1"),
         ("thresholds.max_detections=2.5", "whole number"),
         ("thresholds.class_agnostic=1", "true or false"),
-        ("thresholds.iou=null", "a number"),
+        ("thresholds.max_detections=null", "whole number"),
     ],
 )
 def test_impossible_thresholds(argument: str, words: str) -> None:

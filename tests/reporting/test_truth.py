@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from exolight.data.annotations.detect import detect_format, read_annotations
 from exolight.detections import Detections
@@ -61,6 +62,44 @@ def test_hand_computed(tmp_path: Path, kind: str) -> None:
     assert scores["best_f1"] == pytest.approx(0.8)
     assert scores["map_large"] is None
     assert not any(isinstance(value, float) and math.isnan(value) for value in scores.values())
+    assert (scores["error_background"], scores["error_missed"], scores["touching"]) == (1, 1, 0)
+    assert scores["f1_low"] <= scores["f1"] <= scores["f1_high"]
+    assert scores["count_low"] == pytest.approx(-1.96 * 2**0.5)
+    assert not any("nm" in name for name in scores)  # nobody knows the scale
+    figures = truth.figures(found, 0.3)
+    assert {"PR_curve", "confusion_matrix", "worst", "threshold_sweep", "size_distribution"} <= set(figures)
+    assert "a: 1 missed, 0 false" in {text.get_text() for text in figures["worst"].findobj(Text) if isinstance(text, Text)}
+
+
+def test_the_scale_of_the_pictures_gives_scores_by_size_in_nm(tmp_path: Path) -> None:
+    root = data_set(tmp_path / "data", "masks")
+    pictures = [root / "images" / "a.png", root / "images" / "b.png"]
+    truth = Truth(root, pictures, ["exosome"])
+    found = {pictures[0]: detections([[10, 20, 40, 60]], [0.9]), pictures[1]: detections([], [])}
+    scores = truth.scores(found, 0.3, {pictures[0]: 2.0, pictures[1]: None})
+    assert [scores[f"objects/{band}"] for band in ("under_30nm", "30_60nm", "60_100nm")] == [0, 1, 1]  # 2 * sqrt(20 * 20) and 2 * sqrt(30 * 40) nm
+    assert (scores["map/30_60nm"], scores["map/60_100nm"], scores["map/over_200nm"]) == (0, pytest.approx(1), None)
+    assert truth.scores(found, 0.3, temperature=2.0)["temperature"] == 2.0
+
+
+def test_figures_show_the_files_that_were_predicted(tmp_path: Path) -> None:
+    """The annotated ones may be elsewhere, or gone."""
+    root = data_set(tmp_path / "data", "yolo")
+    copy = tmp_path / "elsewhere" / "a.png"
+    copy.parent.mkdir()
+    truth = Truth(root, [copy], ["exosome"])
+    (root / "images" / "a.png").rename(copy)
+    assert "worst" in truth.figures({copy: detections([], [])}, 0.5)
+
+
+def test_regions_to_ignore_are_no_objects(tmp_path: Path) -> None:
+    root = data_set(tmp_path / "data", "coco")
+    content = json.loads((root / "truth.json").read_text("utf-8"))
+    content["annotations"][1]["iscrowd"] = 1
+    (root / "truth.json").write_text(json.dumps(content))
+    picture = root / "images" / "a.png"
+    scores = Truth(root, [picture], ["exosome"]).scores({picture: detections([[10, 20, 40, 60], [50, 10, 70, 30]], [0.9, 0.9])}, 0.3)
+    assert (scores["objects"], scores["precision"], scores["recall"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("named", ["data/masks", "data/images", "data"])
