@@ -26,7 +26,7 @@ def is_tiff(head: bytes) -> bool:
 def open_tiff(path: Path) -> Iterator[Opened]:
     """The first page that is no thumbnail."""
     with tifffile.TiffFile(path) as tiff:
-        pages = [page for page in tiff.pages if not getattr(page, "is_reduced", False)]
+        pages = [page for page in _pages(tiff) if not getattr(page, "is_reduced", False)]
         page = next((page for page in pages if isinstance(page, tifffile.TiffPage)), tiff.pages.first)
         count = len(pages)
         if tiff.is_imagej and tiff.imagej_metadata:  # ImageJ writes one directory for a large stack
@@ -34,6 +34,16 @@ def open_tiff(path: Path) -> Iterator[Opened]:
         one_tile = int(np.prod(page.chunks, dtype=float)) * page.nbytes // max(1, page.size)  # decoded whole, however small the picture
         decoded_bytes = max(page.nbytes, one_tile)
         yield Opened((page.imagelength, page.imagewidth), decoded_bytes, lambda: _displayed(page, path), tiff_calibration(tiff, page), first_of(count, "pages"))
+
+
+def _pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage | tifffile.TiffFrame]:
+    """Each page once: in a damaged file their chain may bite its own tail."""
+    seen: set[int] = set()
+    for page in tiff.pages:
+        if page.offset in seen:
+            return
+        seen.add(page.offset)
+        yield page
 
 
 def _displayed(page: tifffile.TiffPage, path: Path) -> NDArray[np.generic]:

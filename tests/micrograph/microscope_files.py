@@ -51,18 +51,19 @@ class _DigitalMicrograph:
         tags = self.folder("ImageTags", self.folder("Acquisition"))
         return self.folder("", self.folder("ImageData", calibrations, data, self.value("DataType", 5, "<I", kind), sides), tags)
 
-    def file(self, pixels: np.ndarray, scale: Sequence[float], unit: str, kind: int | None) -> bytes:
-        thumbnail = self.image(self.array("Data", np.zeros(12, np.int32)), 23, (3, 4), (1, 1), "")
+    def file(self, pixels: np.ndarray, scale: Sequence[float], unit: str, kind: int | None, grey: bool) -> bytes:
+        small = np.zeros(12, np.uint8 if grey else np.int32)
+        thumbnail = self.image(self.array("Data", small), 6 if grey else 23, (3, 4), (1, 1), "")
         picture = self.image(self.array("Data", pixels.ravel()), kind or _DM_TYPES[pixels.dtype.name], pixels.shape, scale, unit)
         root = self.group(self.folder("ImageList", thumbnail, picture), self.folder("Thumbnails", self.folder("", self.value("ImageIndex", 5, "<I", 0))))
         return struct.pack(">I", self.version) + self.heads(len(root)) + struct.pack(">I", 1) + root + bytes(8)
 
 
 def digital_micrograph(
-    path: Path, pixels: np.ndarray, scale: float | Sequence[float] = 1.25, unit: str = "nm", version: int = 3, kind: int | None = None
+    path: Path, pixels: np.ndarray, scale: float | Sequence[float] = 1.25, unit: str = "nm", version: int = 3, kind: int | None = None, grey: bool = False
 ) -> None:
-    """A .dm3 or .dm4 of (H, W) or (frames, H, W), with a thumbnail; ``scale`` in ``unit`` per pixel along x, or (x, y)."""
-    path.write_bytes(_DigitalMicrograph(version).file(pixels, (scale, scale) if isinstance(scale, float | int) else scale, unit, kind))
+    """A .dm3 or .dm4 of (H, W) or (frames, H, W), with a ``grey`` or coloured thumbnail; ``scale`` in ``unit`` per pixel along x, or (x, y)."""
+    path.write_bytes(_DigitalMicrograph(version).file(pixels, (scale, scale) if isinstance(scale, float | int) else scale, unit, kind, grey))
 
 
 def tia(path: Path, frames: Sequence[np.ndarray], metres: float | tuple[float, float] = 1.25e-9, version: int = 0x220, kind: int | None = None) -> None:

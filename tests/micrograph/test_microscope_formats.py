@@ -110,6 +110,12 @@ def test_digital_micrograph_without_a_length(tmp_path: Path) -> None:
     assert "a diffraction pattern?" in micrograph.warnings[0]
 
 
+@pytest.mark.parametrize("grey", [False, True])
+def test_digital_micrograph_passes_over_the_thumbnail(tmp_path: Path, grey: bool) -> None:
+    files.digital_micrograph(tmp_path / "a.dm3", GREY16, grey=grey)
+    np.testing.assert_array_equal(read_micrograph(tmp_path / "a.dm3").pixels, GREY16)
+
+
 def test_digital_micrograph_series_stretched_and_colour(tmp_path: Path) -> None:
     path = tmp_path / "a.dm4"
     files.digital_micrograph(path, np.stack([GREY16, GREY16 + 1, GREY16]), (1.25, 1.25, 1.0), version=4)

@@ -42,6 +42,36 @@ def test_a_png_of_40000_px(tmp_path: Path) -> None:
         refused(tmp_path / "a.png", f"40000 x 40000 px would take {mib} MiB of memory, more than 512")
 
 
+def test_a_png_part_that_is_longer_than_the_file(tmp_path: Path) -> None:
+    """OpenCV would set aside 2 GiB for it."""
+    file = io.BytesIO()
+    Image.fromarray(SMALL.astype(np.uint8)).convert("P").save(file, "PNG")
+    place = file.getvalue().index(b"PLTE") - 4
+    (tmp_path / "a.png").write_bytes(file.getvalue()[:place] + b"\x7f\xff\xff\xff" + file.getvalue()[place + 4 :])
+    assert read_size(tmp_path / "a.png") == (16, 16)
+    refused(tmp_path / "a.png", "the picture is cut short", readers=(read_micrograph,))
+
+
+def test_a_damaged_count_of_tags_does_not_keep_the_parser_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exolight.micrograph.digital_micrograph._MOST_TAGS", 1000)
+    (tmp_path / "a.dm3").write_bytes(struct.pack(">III2xI", 3, 100000, 1, 1 << 30) + bytes(100000))
+    refused(tmp_path / "a.dm3", "more than 1000 tags")
+
+
+def test_a_chain_of_pages_that_bites_its_tail_has_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.stack([SMALL] * 150), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        last, other = tiff.pages[149], tiff.pages[140]
+    data = bytearray(path.read_bytes())
+    place = last.offset + 2 + 12 * len(last.tags)
+    assert data[place : place + 4] == bytes(4)
+    data[place : place + 4] = struct.pack("<I", other.offset)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_micrograph(path).pixels, SMALL)
+    assert read_header(path).warnings[0].startswith("a stack of 150 pages")
+
+
 def test_a_jpeg_and_a_bmp_of_50000_px(tmp_path: Path) -> None:
     for name, kind, old, new in (
         ("a.jpg", "JPEG", struct.pack(">HH", 16, 16), struct.pack(">HH", 50000, 50000)),

@@ -64,6 +64,7 @@ def test_mixed_magnifications() -> None:
     assert len(pixel_size_warnings(rows, tolerance=0.001)) == 1
     assert "0.605" in pixel_size_warnings(rows, tolerance=0.001)[0]
     assert pixel_size_warnings(rows[::2]) == []
+    assert len(pixel_size_warnings([rows[0], ("e.tif", 0.62, "FEI TIFF")])) == 1
     assert pixel_size_warnings([]) == []
 
 

@@ -124,6 +124,7 @@ def _corpus(folder: Path) -> dict[str, bytes]:
         ("tiff bits", GREY > 30000, {"photometric": "miniswhite"}),
         ("tiff colour", colour, {"photometric": "rgb"}),
         ("tiff palette", grey8, {"photometric": "palette", "colormap": np.arange(768, dtype=np.uint16).reshape(3, 256)}),
+        ("tiff stack", np.stack([GREY] * 4), {"photometric": "minisblack", "metadata": None}),
         ("bigtiff", GREY, {"bigtiff": True}),
         ("big-endian tiff", GREY.astype(">u2"), {"byteorder": ">"}),
         ("imagej", np.stack([GREY] * 3), {"imagej": True, "resolution": (0.8, 0.8), "metadata": {"unit": "nm"}}),

@@ -46,9 +46,9 @@ def test_16_bit_colour_with_alpha_becomes_luminance(tmp_path: Path) -> None:
 
 
 def test_a_colour_palette_becomes_luminance(tmp_path: Path) -> None:
-    palette = np.random.default_rng(0).integers(0, 256, (3, 256)).astype(np.uint16) * 257
+    palette = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", GREY8, photometric="palette", colormap=palette)
-    expected = (palette // 257).T.astype(float) @ [0.299, 0.587, 0.114]
+    expected = (palette >> 8).T.astype(float) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(read_micrograph(tmp_path / "a.tif").pixels, expected[GREY8], atol=1)
 
 
@@ -186,3 +186,4 @@ def test_an_override_that_contradicts_the_file_wins_and_is_said(tmp_path: Path, 
     assert (micrograph.pixel_size_nm, micrograph.pixel_size_source) == (2.5, "user")
     assert "2.5 nm per pixel was given, its TVIPS TIFF metadata say 1.25" in caplog.text
     assert read_micrograph(tmp_path / "a.tif", 1.26).warnings == ()
+    assert len(read_micrograph(tmp_path / "a.tif", 1.3).warnings) == 1
