@@ -3,17 +3,25 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from exolight.checkpoint import SHIPPED
+from exolight.checkpoint import SHIPPED, load_detector
+from exolight.data.sample import Batch
 from exolight.inference.predictor import Predictor
+from exolight.inference.runtimes import TorchNetwork
+from exolight.preprocessing import normalise
 from exolight.simulation.files import write_files
 from exolight.simulation.ranges import Ranges
+from exolight.simulation.source import simulate
+from exolight.thresholds import Thresholds
+from exolight.training.module import DetectionModule
 
 REPOSITORY = Path(__file__).parents[1]
 Program = Callable[..., Any]
@@ -77,3 +85,36 @@ def test_a_window_of_another_size_than_the_input(train_program: Program, fields:
     assert run.status == 2
     assert "data.tile=640" in run.err
     assert "give data.image_size=640 too" in run.err
+
+
+def test_every_overlap_of_suppression_finds_in_tiles_what_prediction_with_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the network is asked once for all of them."""
+    loaded = load_detector(SHIPPED)
+    picture = normalise(simulate(count=1, image_hw=(300, 260), seed=3).images[0].read().pixels)
+    field = np.full((320, 288), 114, np.uint8)
+    field[:300, :260] = picture
+    asked: list[int] = []
+    ask = TorchNetwork.__call__
+
+    def counted(self: TorchNetwork, images: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append(len(images))
+        return ask(self, images)
+
+    monkeypatch.setattr(TorchNetwork, "__call__", counted)
+    thresholds = Thresholds(score=0.001, iou=0.6)
+    module = DetectionModule(loaded.detector, None, None, None, thresholds, 160, {"box": 1.0, "objectness": 1.0, "class": 1.0}, tile=160)  # type: ignore[arg-type]
+    module.also = (0.2, 0.95)
+    module.on_test_epoch_start()
+    nothing = torch.zeros(0, 6)
+    batch = Batch(torch.from_numpy(field)[None, None], nothing, nothing, torch.tensor([0]), torch.tensor([[1.0, 1, 0, 0]]), torch.tensor([[300, 260]]))
+    module.test_step(batch, 0)
+    inputs, counts = sum(asked), []
+    for iou, (result,) in module.tried.items():
+        sure = replace(thresholds, iou=iou, score=Thresholds().score)
+        expected = Predictor(loaded.detector, sure, 160, tile=160, floor=0.001, as_recorded=True).detect([picture])[0].detections
+        np.testing.assert_allclose(result.boxes, expected.boxes, atol=1e-3)
+        np.testing.assert_allclose(result.scores, expected.scores, atol=1e-6)
+        counts.append(len(expected.boxes))
+    assert sum(asked) == 4 * inputs
+    assert list(module.tried) == [0.6, 0.2, 0.95]
+    assert counts[1] < counts[0] < counts[2]

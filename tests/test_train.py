@@ -56,7 +56,7 @@ def test_the_run_folder_holds_what_is_promised(finished: Path) -> None:
     assert {path.name for path in (finished / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     curves = {f"{prefix}{name}_curve" for prefix in ("", "test_") for name in ("PR", "P", "R", "F1")}
     sheets = {f"{part}_batch_{what}" for part in ("val", "test") for what in ("labels", "pred")}
-    others = ("confusion_matrix", "count_agreement", "reliability", "worst", "size_distribution", "threshold_sweep")
+    others = ("confusion_matrix", "count_agreement", "reliability", "worst", "size_distribution", "diameter_errors", "threshold_sweep")
     errors = {f"{prefix}{name}" for prefix in ("", "test_") for name in others}
     drawn = curves | sheets | errors | {"results", "labels", "train_batch", "assignment"}
     assert {path.name for path in (finished / "figures").iterdir()} == {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
@@ -157,14 +157,15 @@ def test_the_operating_point_is_the_checkpoints_own(finished: Path, train_progra
 def test_another_operating_point_can_be_looked_for_and_stored(finished: Path, train_program: Program, tiny: list[str], tmp_path: Path) -> None:
     """A wanted recall, from the same weights; what is chosen on validation is what the checkpoint says and the test is scored with."""
     shutil.copy(finished / "checkpoints" / "best.ckpt", tmp_path / "a.ckpt")
+    store(tmp_path / "a.ckpt", thresholds={"score": 0.9, "iou": 0.35, "max_detections": 7})
     aim = ["operating_point.aim=recall", "operating_point.value=0.5", "operating_point.ious=[]", "operating_point.store=true"]
     run = train_program(*tiny, *aim, "seed=3", "fit=false", f"checkpoint={tmp_path}/a.ckpt", f"hydra.run.dir={tmp_path}/run", figures=False)
     assert run.status == 0, run.err
     assert "operating point is now that of" in run.out
     found, info = metrics(tmp_path / "run"), read_checkpoint(tmp_path / "a.ckpt")["exolight"]
     assert 0.5 <= found["val"]["recall"] < 0.9
-    assert found["val"]["threshold"] != metrics(finished)["val"]["threshold"]
-    assert info["thresholds"]["score"] == found["val"]["threshold"] == found["test"]["threshold"]
+    assert info["thresholds"]["score"] == found["val"]["threshold"] == found["test"]["threshold"] < 0.9
+    assert info["thresholds"]["iou"] == found["test"]["suppression_iou"] == 0.6  # no other was tried
     assert load_detector(tmp_path / "a.ckpt").info["weights_sha256"] == metrics(finished)["weights_sha256"] == found["weights_sha256"]
 
 

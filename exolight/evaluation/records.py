@@ -22,6 +22,7 @@ class ImageResult(NamedTuple):
         boxes, scores, labels: the detections: (N, 4) float32, (N,) float32, (N,) int64.
         truth_boxes, truth_labels: (M, 4) float32, (M,) int64.
         truth_ignore: (M,) bool, regions that count neither way.
+        diameters_px: (N,) measured of the detections; None: their boxes', sqrt(width * height).
     """
 
     image_id: int
@@ -32,6 +33,7 @@ class ImageResult(NamedTuple):
     truth_boxes: NDArray[np.float32]
     truth_labels: NDArray[np.int64]
     truth_ignore: NDArray[np.bool_]
+    diameters_px: NDArray[np.float64] | None = None
 
     @property
     def detections(self) -> Detections:

@@ -22,7 +22,7 @@ class ThresholdSweep(NamedTuple):
         grid: (T,) from 0 to 1; at each the detections with at least that score count.
         number: (T,) detections a picture; nan without pictures.
         precision: (T,) nan where nothing is found. recall: (T,) nan where nothing is there.
-        diameter: (T,) median of the boxes' diameters of detections that no border cuts, in ``unit``; nan where there are none.
+        diameter: (T,) median of the measured diameters of detections that no border cuts, in ``unit``; nan where there are none.
         true_number, true_diameter: what ``number`` and ``diameter`` should be: of the truths; nan where there are none.
         unit: nm where all pictures' nm per pixel are known.
     """

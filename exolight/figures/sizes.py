@@ -1,4 +1,4 @@
-"""How large the objects are: predicted beside true diameters."""
+"""How large the objects are: predicted beside true diameters, all together and one by one."""
 
 from typing import Literal
 
@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from exolight.figures.style import LINE_STYLES, PALETTE, legend, new_figure, say, tidy
+from exolight.figures.style import GREY, LINE_STYLES, PALETTE, legend, new_figure, say, tidy
 
 _MOST_BINS = 400
+_FEWEST_IN_GROUP, _MOST_GROUPS = 20, 8
 _STEPS = {"nm": (5.0, 10.0), "px": (1.0, 2.0, 5.0, 10.0)}  # customary widths of bins
 
 
@@ -48,6 +49,37 @@ def size_distribution_figure(
     axes.set_xlim(max(float(edges[0]) - width, 0.0), float(edges[-1]) + width)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    legend(axes)
+    return figure
+
+
+def diameter_errors_figure(pairs: ArrayLike, unit: Literal["nm", "px"] = "nm") -> Figure:
+    """How far each found vesicle's measured diameter lies from its true one, over the true one; of groups by size the median and the quartiles.
+
+    Args:
+        pairs: (K, 2) measured and true diameters in ``unit``. Groups have equal numbers, at least ``_FEWEST_IN_GROUP``, and are at most ``_MOST_GROUPS``.
+    """
+    measured, true = np.asarray(pairs, np.float64).reshape(-1, 2).T
+    figure = new_figure(3.0)
+    axes = figure.subplots()
+    tidy(axes, f"diameters of {len(true):,} found vesicles", f"true diameter ({unit})", f"measured − true ({unit})")
+    if not len(true):
+        say(axes, "no vesicles found whose true diameter is known")
+        return figure
+    difference = measured - true
+    axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+    axes.scatter(true, difference, s=8, color=PALETTE[0], alpha=0.35, linewidths=0, rasterized=True, label="a vesicle")
+    order = np.argsort(true, kind="stable")
+    groups = np.array_split(order, max(1, min(_MOST_GROUPS, len(true) // _FEWEST_IN_GROUP)))
+    middles = np.array([np.median(true[group]) for group in groups])
+    low, median, high = (np.array([np.percentile(difference[group], share) for group in groups]) for share in (25, 50, 75))
+    label = f"median and quartiles of {'all' if len(groups) == 1 else f'each {1 / len(groups):.0%} by size'}"
+    axes.errorbar(middles, median, (median - low, high - median), color=PALETTE[1], fmt="s-", markersize=4, linewidth=1.2, capsize=3, label=label)
+    reach = 1.15 * max(float(np.percentile(np.abs(difference), 99)), float(np.abs([low, high]).max()), 1.0)
+    beyond = int((np.abs(difference) > reach).sum())
+    if beyond:
+        axes.annotate(f"{beyond} beyond", (0.99, 0.02), xycoords="axes fraction", ha="right", fontsize=7, color="#555555")
+    axes.set_ylim(-reach, reach)
     legend(axes)
     return figure
 

@@ -19,23 +19,23 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     part.replace(path)
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], digits: int | None = 6) -> None:
     """``content`` in plain values, whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(plain(content), indent=1, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
+    part.write_text(json.dumps(plain(content, digits), indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     part.replace(path)
 
 
-def plain(value: Any) -> Any:
-    """What JSON knows: data classes and named tuples become dictionaries, numbers that are none become None; six digits are enough."""
+def plain(value: Any, digits: int | None = 6) -> Any:
+    """What JSON knows: data classes and named tuples become dictionaries, numbers that are none become None; others have ``digits``, or all for None."""
     if is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        return {one.name: plain(getattr(value, one.name), digits) for one in fields(value)}
     if hasattr(value, "_asdict"):
-        return plain(value._asdict())
+        return plain(value._asdict(), digits)
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(one, digits) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(one, digits) for one in value]
     if isinstance(value, float):
-        return float(f"{value:.6g}") if isfinite(value) else None
+        return None if not isfinite(value) else value if digits is None else float(f"{value:.{digits}g}")
     return value

@@ -113,9 +113,11 @@ class Report:
         kept = {path: file for path, file in kept.items() if file.exists()}
         summary = summarise(vesicles, images, failures, self.class_names, self.settings)
         if self.truth is not None:
-            found = {path: candidates for path, file in kept.items() if (candidates := _candidates(file)) is not None}
+            scored = {path: candidates for path, file in kept.items() if (candidates := _candidates(file, self.score)) is not None}
+            found = {path: one[0] for path, one in scored.items()}
+            diameters = {path: one[1] for path, one in scored.items()}
             sizes = {row["image"]: row["pixel_size_nm"] for row in images}
-            known = (found, self.score, {path: sizes[self.names[path]] for path in found}, self.temperature)
+            known = (found, self.score, {path: sizes[self.names[path]] for path in found}, self.temperature, diameters)
             self.metrics = self.truth.scores(*known) | {"pictures_without_truth": len(images) - len(found)}
             _write_json(self.folder / "metrics.json", self.metrics)
             save_all(self.truth.figures(*known), self.folder / "figures")
@@ -211,20 +213,27 @@ def save_all(figures: "Mapping[str, Figure]", folder: Path) -> None:
 
 
 def _keep(path: Path, candidates: Detections | None, measured: Sequence[Measurement]) -> None:
-    """A picture's weak detections, where they will be scored, and the outlines of what is shown: all their points, and how many are whose."""
+    """A picture's weak detections, where they will be scored; diameters and outlines of what is shown: all their points, and how many are whose."""
     outlines = [np.zeros((0, 2), np.float32) if one.outline is None else one.outline for one in measured]
     arrays: dict[str, Any] = {
         "points": np.concatenate([np.zeros((0, 2), np.float32), *outlines]),
         "lengths": np.array([len(points) for points in outlines], np.int64),
+        "diameters": np.array([one.diameter for one in measured], np.float64),
     }
     if candidates is not None:
         arrays |= {"boxes": candidates.boxes, "scores": candidates.scores, "labels": candidates.labels}
     np.savez(path, **arrays)
 
 
-def _candidates(path: Path) -> Detections | None:
+def _candidates(path: Path, score: float) -> tuple[Detections, NDArray[np.float64]] | None:
+    """The weak detections of a picture that is scored, and their diameters in px: as measured of what is shown, which has at least ``score``; of boxes else."""
     with np.load(path) as arrays:
-        return Detections(arrays["boxes"], arrays["scores"], arrays["labels"]) if "boxes" in arrays else None
+        if "boxes" not in arrays:
+            return None
+        found = Detections(arrays["boxes"], arrays["scores"], arrays["labels"])
+        diameters = found.diameters_px.astype(np.float64)
+        diameters[found.scores >= score] = arrays["diameters"]
+        return found, diameters
 
 
 def _outlines(path: Path) -> list[NDArray[np.float32] | None]:

@@ -1,6 +1,5 @@
 """What a training run leaves behind: metrics.json, figures, and the same for its loggers."""
 
-import json
 import logging
 import math
 import platform
@@ -28,6 +27,7 @@ from exolight.figures.style import save
 from exolight.figures.training import results_figure
 from exolight.losses.assignment import assign
 from exolight.models.detector import Detector
+from exolight.reporting.plain import plain, write_json
 from exolight.reporting.scores import SAMPLES, score_figures
 from exolight.training.records import Throughput, read_table
 from exolight.training.run import Scored
@@ -35,24 +35,6 @@ from exolight.training.run import Scored
 log = logging.getLogger(__name__)
 
 PACKAGES = ("exolight", "torch", "torchvision", "lightning", "timm", "albumentations", "torchmetrics", "numpy", "opencv-python-headless")
-
-
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write JSON that every reader takes: an undefined score is null. The file appears whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(defined(metrics), indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-def defined(value: Any) -> Any:
-    """Numbers that JSON knows: nan and infinities become None."""
-    if isinstance(value, Mapping):
-        return {str(k): defined(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [defined(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def versions() -> dict[str, str]:
@@ -102,14 +84,14 @@ def facts(seed: int, record: Mapping[str, Any], detector: Detector, seconds: flo
 def finish(folder: Path, metrics: Mapping[str, Any], figures: Mapping[str, Figure], loggers: Sequence[Any], checkpoint: Path | None) -> None:
     """Write metrics.json and the figures, and hand both and the best checkpoint to the loggers."""
     write_figures(folder / "figures", figures, loggers)
-    write_metrics(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", metrics, digits=None)
     final = {f"final/{part}/{name}": value for part in ("val", "test") for name, value in metrics.get(part, {}).items() if math.isfinite(value)}
     for logger in loggers:
         logger.log_metrics(final)
         if isinstance(logger, WandbLogger) and checkpoint is not None:
             import wandb
 
-            artifact = wandb.Artifact(f"exolight-{logger.experiment.id}", type="model", metadata=defined(metrics))
+            artifact = wandb.Artifact(f"exolight-{logger.experiment.id}", type="model", metadata=plain(metrics, digits=None))
             artifact.add_file(str(checkpoint))
             logger.experiment.log_artifact(artifact)
         logger.finalize("success")

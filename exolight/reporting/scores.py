@@ -15,13 +15,13 @@ from exolight.evaluation.counts import count_pairs
 from exolight.evaluation.curves import confidence_curves, match
 from exolight.evaluation.errors import confusion
 from exolight.evaluation.records import ImageResult, Images
-from exolight.evaluation.sizes import sizes
+from exolight.evaluation.sizes import diameter_pairs, sizes
 from exolight.evaluation.summary import CALIBRATED_FROM
 from exolight.evaluation.sweep import threshold_sweep
 from exolight.figures.curves import confidence_curve_figure, precision_recall_figure
 from exolight.figures.errors import confusion_matrix_figure, count_agreement_figure, reliability_figure, worst_figure
 from exolight.figures.sheets import mosaic_figure
-from exolight.figures.sizes import size_distribution_figure
+from exolight.figures.sizes import diameter_errors_figure, size_distribution_figure
 from exolight.figures.thresholds import threshold_sweep_figure
 from exolight.preprocessing import normalise
 
@@ -85,6 +85,7 @@ def score_figures(
     figures = curve_figures(results, ranked or results, list(class_names), threshold)
     figures |= error_figures(results, list(class_names), threshold, temperature)
     figures["size_distribution"] = size_distribution_figure(every.found[every.scores >= threshold], every.true, every.unit)
+    figures["diameter_errors"] = diameter_errors_figure(*diameter_pairs(results, images, threshold))
     figures |= sheet_figures(results[:SAMPLES], gallery, threshold)
     figures["worst"] = worst_pictures_figure(results, gallery, threshold)
     figures["threshold_sweep"] = sweep_figure(results, images, gallery, threshold)

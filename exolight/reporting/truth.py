@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exolight.annotated_image import AnnotatedImage
 from exolight.detections import Detections
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # matplotlib is long to import, and a prediction without a tr
     from exolight.evaluation.records import ImageResult
 
 Found = Mapping[Path, Detections]
+Diameters = Mapping[Path, NDArray[np.float64]]
 
 
 class Truth:
@@ -63,7 +65,12 @@ class Truth:
         return image is not None and image.image_hw == hw
 
     def scores(
-        self, found: Found, threshold: float, pixel_sizes_nm: Mapping[Path, float | None] | None = None, temperature: float | None = None
+        self,
+        found: Found,
+        threshold: float,
+        pixel_sizes_nm: Mapping[Path, float | None] | None = None,
+        temperature: float | None = None,
+        diameters_px: Diameters | None = None,
     ) -> dict[str, Any]:
         """Average precision and recall (COCO's), what ``threshold`` gives at IoU 0.5, and what ``beyond_scores`` adds, as JSON knows it: None where undefined.
 
@@ -74,12 +81,13 @@ class Truth:
             threshold: the score of the operating point.
             pixel_sizes_nm: nm per pixel that the pictures were measured with, where known; they win over what the annotation says.
             temperature: of the scores, fitted on other pictures; None: it is fitted on these.
+            diameters_px: of the detections of each picture, where they were measured otherwise than by their boxes.
         """
         from exolight.evaluation.average_precision import average_precision  # here: it takes torchmetrics along
         from exolight.evaluation.curves import best_f1, confidence_curves, score_at
         from exolight.evaluation.summary import beyond_scores
 
-        results, images = self._results(found, pixel_sizes_nm)
+        results, images = self._results(found, pixel_sizes_nm, diameters_px)
         best = best_f1(confidence_curves(results, len(self.class_names)))
         numbers = average_precision(results, self.class_names) | score_at(results, threshold)
         numbers |= {"threshold": threshold, "best_f1": best.f1, "best_threshold": best.threshold}
@@ -89,15 +97,22 @@ class Truth:
         return {"truth": str(self.path), "format": self.format, "pictures": len(results), "objects": objects} | plain
 
     def figures(
-        self, found: Found, threshold: float, pixel_sizes_nm: Mapping[Path, float | None] | None = None, temperature: float | None = None
+        self,
+        found: Found,
+        threshold: float,
+        pixel_sizes_nm: Mapping[Path, float | None] | None = None,
+        temperature: float | None = None,
+        diameters_px: Diameters | None = None,
     ) -> "dict[str, Figure]":
         """The figures of a prediction beside its truth by file name; see ``score_figures``. The arguments are those of ``scores``."""
         from exolight.reporting.scores import score_figures  # here: it takes matplotlib along
 
-        results, images = self._results(found, pixel_sizes_nm)
+        results, images = self._results(found, pixel_sizes_nm, diameters_px)
         return score_figures(results, images, self.class_names, threshold, temperature)
 
-    def _results(self, found: Found, pixel_sizes_nm: Mapping[Path, float | None] | None) -> "tuple[list[ImageResult], list[AnnotatedImage]]":
+    def _results(
+        self, found: Found, pixel_sizes_nm: Mapping[Path, float | None] | None, diameters_px: Diameters | None
+    ) -> "tuple[list[ImageResult], list[AnnotatedImage]]":
         """What was found beside what the annotation has of the detector's classes, and the annotated pictures, read from the files that were predicted."""
         from exolight.evaluation.records import ImageResult
 
@@ -107,7 +122,8 @@ class Truth:
             known = np.isin(image.labels, list(self.labels))
             labels = np.array([self.labels[label] for label in image.labels[known].tolist()], np.int64)
             parts = (detections.boxes, detections.scores, detections.labels)
-            results.append(ImageResult(index, image.name, *parts, image.boxes[known], labels, image.ignore[known]))
+            measured = (diameters_px or {}).get(picture)
+            results.append(ImageResult(index, image.name, *parts, image.boxes[known], labels, image.ignore[known], measured))
             size = (pixel_sizes_nm or {}).get(picture) or image.pixel_size_nm
             images.append(replace(image, reader=partial(read_micrograph, picture), pixel_size_nm=size))
         return results, images

@@ -1,4 +1,4 @@
-"""Outlines of vesicles: star-shaped curves round a centre, their area, their part inside the picture, and how far two of them overlap.
+"""Outlines of vesicles: star-shaped curves round a centre, painted, and how far two of them overlap.
 
 An outline is the OUTER MEMBRANE. Points are x, y in nm (or px, where the truth about a picture is written), (0, 0) the outer corner of the first pixel.
 """
@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exolight.polygons import clip_polygon as clip_polygon  # part of an outline's tools, as its area is
-from exolight.polygons import polygon_area as polygon_area
+from exolight.polygons import polygon_area
 
 ANGLES = 128  # points of an outline: the chord error of a circle of 100 nm radius is 0.03 nm
 _SUBPIXEL_BITS = 4  # fillPoly takes fixed-point coordinates; 1/16 px
@@ -20,9 +19,9 @@ _SUBPIXEL_BITS = 4  # fillPoly takes fixed-point coordinates; 1/16 px
 def random_radii(rng: np.random.Generator, diameter: float, aspect: float, roughness: float) -> NDArray[np.float32]:
     """Radius of an ellipse disturbed by Fourier harmonics, at equal angles from the x axis towards y: (ANGLES,), in the unit of ``diameter``.
 
-    ``aspect`` is long over short axis (>= 1), ``roughness`` the standard deviation of the disturbance in radii: mostly of the 2nd to 7th harmonic, whose
-    amplitude falls with the order because a membrane is stiff; a tenth of it of the 8th to 19th, the bumps of what sits on a membrane. The area
-    enclosed by ``polygon`` of the result is that of a disc of ``diameter``, so the diameter is the area-equivalent one.
+    ``aspect`` is long over short axis (>= 1). ``roughness`` is the strength of the disturbance, whose standard deviation, in radii, is about half of it: mostly
+    of the 2nd to 7th harmonic, whose amplitude falls with the order because a membrane is stiff; a tenth of it of the 8th to 19th, the bumps of what sits
+    on a membrane. The area enclosed by ``polygon`` of the result is that of a disc of ``diameter``, so the diameter is the area-equivalent one.
     """
     theta = np.arange(ANGLES) * (2 * math.pi / ANGLES)
     turned = theta - rng.uniform(0, math.pi)
@@ -43,7 +42,7 @@ def polygon(centre: tuple[float, float], radii: NDArray[np.float32]) -> NDArray[
 
 
 def fill(canvas: NDArray[Any], points: NDArray[np.float32], value: int, offset: tuple[float, float] = (0.0, 0.0)) -> None:
-    """Paint a polygon (K, 2) into ``canvas``, whose outer corner lies at ``offset`` = (x, y). In place; up to half a pixel too wide."""
+    """Paint a polygon (K, 2) into ``canvas``, whose outer corner lies at ``offset`` = (x, y). In place; its edges lie up to a pixel off."""
     corners = (points - np.asarray(offset, np.float32) - 0.5) * (1 << _SUBPIXEL_BITS)  # OpenCV counts from the centre of the first pixel
     cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], value, shift=_SUBPIXEL_BITS)
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exolight.polygons import clip_polygon, polygon_area
 from exolight.simulation import formation
 from exolight.simulation.formation import Instrument, random_instrument
 from exolight.simulation.grid import Grid
 from exolight.simulation.marks import burn_in, strip_rows
-from exolight.simulation.outline import clip_polygon, fill, polygon_area
+from exolight.simulation.outline import fill
 from exolight.simulation.placement import visible_and_overlap
 from exolight.simulation.ranges import Ranges
 from exolight.simulation.scene import Scene, draw_scene, random_scene

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from exolight.simulation.outline import clip_polygon, fill, overlap, polygon_area
+from exolight.polygons import clip_polygon, polygon_area
+from exolight.simulation.outline import fill, overlap
 from exolight.simulation.vesicles import Vesicle
 
 MAX_OVERLAP = 0.4  # of the smaller one's area: more and it is neither countable nor measurable

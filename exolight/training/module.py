@@ -19,6 +19,7 @@ from exolight.evaluation.curves import score_at
 from exolight.evaluation.operating_point import Search
 from exolight.evaluation.records import ImageResult, gather
 from exolight.inference.predictor import Predictor
+from exolight.inference.runtimes import Remembering
 from exolight.losses.detection import DetectionLoss
 from exolight.models.detector import Detector
 from exolight.models.suppression import suppress
@@ -85,7 +86,7 @@ class DetectionModule(lightning.LightningModule):
         self.tried: dict[float, list[ImageResult]] = {}
         self.precision: dict[str, float] = {}
         self.val_terms: list[dict[str, Tensor]] = []
-        self._predictors: dict[float, Predictor] = {}
+        self._predictor: Predictor | None = None
 
     @property
     def results(self) -> list[ImageResult]:
@@ -134,7 +135,7 @@ class DetectionModule(lightning.LightningModule):
 
     def _begin(self) -> None:
         self.tried = {iou: [] for iou in (self.thresholds.iou, *self.also)}
-        self.val_terms, self._predictors = [], {}
+        self.val_terms, self._predictor = [], None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, with_loss=True)
@@ -145,8 +146,8 @@ class DetectionModule(lightning.LightningModule):
     def _evaluate(self, batch: Batch, with_loss: bool) -> None:
         """Add a batch to ``tried``. Each overlap starts from all candidates, as prediction does: from what a looser one leaves it would keep others."""
         if self.tile is not None:  # without the loss, which over a whole field would need the memory that tiles save
-            for iou, results in self.tried.items():
-                results.extend(self._score(self._found_in_tiles(batch, iou), batch))
+            for iou, found in self._found_in_tiles(batch).items():
+                self.tried[iou].extend(self._score(found, batch))
             return
         raw = self.detector(batch.images)
         if with_loss:
@@ -155,22 +156,27 @@ class DetectionModule(lightning.LightningModule):
         for iou, results in self.tried.items():
             results.extend(self._score(suppress(*candidates, replace(self.thresholds, iou=iou)), batch))
 
-    def _found_in_tiles(self, batch: Batch, iou: float) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """What prediction finds in the pictures of a batch, tile by tile: boxes (N, 4) in px of the batch's fields, scores (N,), labels (N,) of each."""
-        if iou not in self._predictors:  # not before the weights of this evaluation are in place, the averaged ones in training
+    def _found_in_tiles(self, batch: Batch) -> dict[float, list[tuple[Tensor, Tensor, Tensor]]]:
+        """What prediction finds tile by tile, for each overlap of suppression: of each picture boxes (N, 4) in px of its field, scores (N,), labels (N,)."""
+        if self._predictor is None:  # not before the weights of this evaluation are in place, the averaged ones in training
             lowest, sizes = self.thresholds.score, self.info.get("object_size_px")
-            sure = replace(self.thresholds, iou=iou, score=max(lowest, Thresholds().score))  # by these tiles are joined: an untrained one is sure of nothing
-            self._predictors[iou] = Predictor(
+            sure = replace(self.thresholds, score=max(lowest, Thresholds().score))  # by these tiles are joined: an untrained one is sure of nothing
+            self._predictor = Predictor(
                 self.detector, sure, self.image_size, str(self.device), object_size_px=sizes, tile=self.image_size, floor=lowest, as_recorded=True
             )
+        predictor, network = self._predictor, self._predictor.network
         fields = batch.images[:, 0].cpu().numpy()
-        found = []
+        found: dict[float, list[tuple[Tensor, Tensor, Tensor]]] = {iou: [] for iou in self.tried}
         for field, (scale_x, scale_y, x, y), (height, width) in zip(fields, batch.placements.tolist(), batch.image_hw.tolist(), strict=True):
             left, top = round(x), round(y)
             picture = field[top : top + round(height * scale_y), left : left + round(width * scale_x)]
-            detections = self._predictors[iou].detect([picture])[0].detections
-            boxes = torch.from_numpy(detections.boxes + np.array([left, top, left, top], np.float32))
-            found.append((boxes, torch.from_numpy(detections.scores), torch.from_numpy(detections.labels)))
+            predictor.network = Remembering(network)  # the overlaps have the network's answers in common
+            for iou, results in found.items():
+                predictor.thresholds = replace(predictor.thresholds, iou=iou)
+                detections = predictor.detect([picture])[0].detections
+                boxes = torch.from_numpy(detections.boxes + np.array([left, top, left, top], np.float32))
+                results.append((boxes, torch.from_numpy(detections.scores), torch.from_numpy(detections.labels)))
+        predictor.network = network
         return found
 
     def _score(self, found: Sequence[tuple[Tensor, Tensor, Tensor]], batch: Batch) -> Iterable[ImageResult]:

@@ -204,8 +204,10 @@ def score(cfg: DictConfig, module: DetectionModule, data: DetectionDataModule, c
         metrics[part] = scores
         log.info("%s: mAP50 %.3f, mAP %.3f, precision %.3f, recall %.3f, F1 %.3f at score %.3f, suppression at IoU %.2g", part, *scores_line(scores))
         if "diameter_error" in scores:
-            sizes = [scores[name] for name in ("diameter_error_nm", "diameter_error", "diameter_bias_nm")]
-            log.info("%s: median error of a found vesicle's diameter %.1f nm (%.1f %%), of which %+.1f nm is bias", part, sizes[0], 100 * sizes[1], sizes[2])
+            unit = "nm" if "diameter_error_nm" in scores else "px"
+            error, share, bias = (scores[name] for name in (f"diameter_error_{unit}", "diameter_error", f"diameter_bias_{unit}"))
+            what = "%s: median error of a found vesicle's diameter %.1f %s (%.1f %%), of which %+.1f %s is bias"
+            log.info(what, part, error, unit, 100 * share, bias, unit)
         if part == "val" and module.search.store and scores["f1"] > 0:
             module.operating_point = thresholds
             info |= {"temperature": scores["temperature"]} if math.isfinite(scores["temperature"]) else {}

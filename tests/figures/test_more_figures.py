@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from exolight.figures.assignment import assignment_figure
 from exolight.figures.errors import confusion_matrix_figure, count_agreement_figure, reliability_figure, worst_figure
-from exolight.figures.sizes import size_distribution_figure
+from exolight.figures.sizes import diameter_errors_figure, size_distribution_figure
 from exolight.figures.style import PALETTE, WIDTH_INCH
 from exolight.figures.thresholds import threshold_sweep_figure
 
@@ -224,6 +224,30 @@ def test_sizes_where_one_is_missing(predicted: list[float] | None, true: list[fl
 def test_sizes_of_nothing() -> None:
     assert "no diameters" in texts(drawn(size_distribution_figure(None)))
     assert "no diameters" in texts(drawn(size_distribution_figure([], [NAN])))
+
+
+def test_errors_of_diameters_by_size() -> None:
+    """Small ones are measured 2 nm too large, large ones 4 nm too small, give or take what the quartiles show."""
+    true = np.concatenate((np.full(20, 30.0), np.full(20, 100.0)))
+    spread = np.tile([-1.0, -0.5, 0.5, 1.0], 10)
+    figure = drawn(diameter_errors_figure(np.stack((true + np.where(true < 50, 2.0, -4.0) + spread, true), axis=1), "nm"))
+    (axes,) = figure.axes
+    points = np.asarray(axes.collections[0].get_offsets())
+    np.testing.assert_allclose(points, np.stack((true, np.where(true < 50, 2.0, -4.0) + spread), axis=1))
+    medians = next(line for line in axes.get_lines() if line.get_marker() == "s")
+    np.testing.assert_allclose(np.asarray(medians.get_xydata()), [[30, 2], [100, -4]])
+    bars = np.asarray(axes.containers[0][2][0].get_segments())  # type: ignore[index]
+    np.testing.assert_allclose(bars[:, :, 1], [[1.375, 2.625], [-4.625, -3.375]])
+    assert {"diameters of 40 found vesicles", "true diameter (nm)", "measured − true (nm)"} <= set(texts(figure))
+    assert not any("beyond" in text for text in texts(figure))
+
+
+def test_errors_of_diameters_far_off_are_counted_and_none_is_said() -> None:
+    pairs = np.stack((np.append(np.full(400, 51.0), 500.0), np.full(401, 50.0)), axis=1)
+    figure = drawn(diameter_errors_figure(pairs, "px"))
+    assert figure.axes[0].get_ylim()[1] < 10
+    assert {"1 beyond", "true diameter (px)"} <= set(texts(figure))
+    assert any("no vesicles found" in text for text in texts(drawn(diameter_errors_figure(np.zeros((0, 2))))))
 
 
 def test_threshold_sweep_draws_what_each_threshold_keeps() -> None:

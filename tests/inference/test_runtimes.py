@@ -17,6 +17,7 @@ from exolight.inference.runtimes import (
     Network,
     OnnxNetwork,
     OpenVinoNetwork,
+    Remembering,
     TorchNetwork,
     choose_network,
     convert,
@@ -66,6 +67,26 @@ def networks(detector: Detector) -> list[Network]:
 
 def in_all(detector: Detector) -> list[Network]:
     return [TorchNetwork(detector), convert(OnnxNetwork, detector), convert(OpenVinoNetwork, detector)]
+
+
+def test_what_was_asked_before_is_answered_from_memory() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    class Network:
+        name = "torch"
+
+        def __call__(self, images: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+            asked.append(images.shape)
+            return torch.from_numpy(images.sum(keepdims=True).astype(np.float32)), torch.ones(1)
+
+    network = Remembering(Network())
+    zeros = np.zeros((1, 1, 32, 64), np.uint8)
+    other = zeros.copy()
+    other[0, 0, 31, 63] = 7
+    answers = [float(network(images)[0]) for images in (zeros, other, zeros.copy(), zeros.reshape(1, 1, 64, 32), other)]
+    assert answers == [0, 7, 0, 0, 7]
+    assert asked == [(1, 1, 32, 64), (1, 1, 32, 64), (1, 1, 64, 32)]
+    assert network.name == "torch"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -267,6 +268,34 @@ def test_a_picture_is_done_only_when_all_else_of_it_is_there(tmp_path: Path, mon
     assert written == []
 
 
+def test_measured_diameters_are_what_is_scored(tmp_path: Path) -> None:
+    """Those of outlines where vesicles are shown, those of boxes where they are too weak for it."""
+    known: list[dict[Path, np.ndarray]] = []
+
+    class Known:
+        def fits(self, picture: Path, hw: tuple[int, ...]) -> bool:
+            return True
+
+        def figures(self, *_: object) -> dict:
+            return {}
+
+        def scores(self, *arguments: Any) -> dict:
+            known.append(arguments[4])
+            return {}
+
+    path = tmp_path / "a.png"
+    one = disc(path)
+    weak = Detections(np.array([[2, 2, 12, 42]], np.float32), np.array([0.1], np.float32), np.array([0]))
+    found = one.found.detections
+    together = Detections(*(np.concatenate((getattr(found, name), getattr(weak, name))) for name in ("boxes", "scores", "labels")))
+    report = Report(tmp_path / "out", [path], CLASSES, {}, score=0.3, contour=True, truth=Known())  # type: ignore[arg-type]
+    report.write([one._replace(found=one.found._replace(detections=together))])
+    report.finish()
+    table = pd.read_csv(tmp_path / "out" / "detections.csv")
+    np.testing.assert_allclose(known[0][path], [*table["diameter_px"], 20], atol=0.01)
+    assert table["diameter_px"][0] < table["box_diameter_px"][0] - 2
+
+
 def test_interrupted_at_the_very_end_it_comes_back_for_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Known:
         """Stands for a Truth."""
@@ -277,7 +306,7 @@ def test_interrupted_at_the_very_end_it_comes_back_for_the_scores(tmp_path: Path
         def figures(self, *known: object) -> dict:
             return {}
 
-        def scores(self, found: dict[Path, Detections], threshold: float, sizes: dict[Path, float | None], temperature: float | None) -> dict:
+        def scores(self, found: dict[Path, Detections], *known: object) -> dict:
             return {"pictures": len(found), "boxes": sum(map(len, found.values()))}
 
     def stop(*_: object) -> None:

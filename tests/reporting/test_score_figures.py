@@ -14,7 +14,8 @@ from exolight.reporting import scores
 from exolight.reporting.scores import Gallery, Outcome, score_figures, short_names
 
 NAMES = {
-    "PR_curve", "P_curve", "R_curve", "F1_curve", "confusion_matrix", "count_agreement", "reliability", "size_distribution", "batch_labels", "batch_pred",
+    "PR_curve", "P_curve", "R_curve", "F1_curve", "confusion_matrix", "count_agreement", "reliability", "size_distribution", "diameter_errors",
+    "batch_labels", "batch_pred",
     "worst", "threshold_sweep",
 }  # fmt: skip
 

@@ -163,3 +163,19 @@ def test_real_data(real_data: Path) -> None:
     perfect = {picture: detections(truth.images[picture].boxes.tolist(), [0.9] * len(truth.images[picture].boxes)) for picture in pictures}
     scores = truth.scores(perfect, 0.5)
     assert (scores["pictures"], scores["objects"], scores["map"], scores["f1"]) == (8, 24, pytest.approx(1), 1)
+
+
+def test_measured_diameters_are_scored_instead_of_the_boxes(tmp_path: Path) -> None:
+    """The masks' area-equivalent diameters: of 30 x 40 px and 20 x 20 px."""
+    root = data_set(tmp_path / "data", "masks")
+    picture = root / "images" / "a.png"
+    truth = Truth(root, [picture], ["exosome"])
+    found = {picture: detections([[10, 20, 40, 60], [50, 10, 70, 30]], [0.9, 0.9])}
+    true = [math.sqrt(4 * area / math.pi) for area in (30 * 40, 20 * 20)]
+    by_box = truth.scores(found, 0.3)
+    assert by_box["diameters"] == 2
+    assert by_box["diameter_error"] == pytest.approx(1 - math.sqrt(math.pi / 4), rel=1e-3)  # of a rectangle
+    measured = truth.scores(found, 0.3, diameters_px={picture: np.array([1.02 * true[0], 1.02 * true[1]])})
+    assert measured["diameter_error"] == measured["diameter_bias"] == pytest.approx(0.02, rel=1e-3)
+    in_nm = truth.scores(found, 0.3, {picture: 2.0}, diameters_px={picture: np.array([1.02 * true[0], 1.02 * true[1]])})
+    assert in_nm["diameter_error_nm"] == pytest.approx(0.02 * sum(true), rel=1e-3)  # the median of two

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from quiet_fields import FILM_NM, NO_VESICLES, QUIET, a_vesicle, disc, distance_and_share, even, scene_of, square
 
+from exolight.polygons import polygon_area
 from exolight.simulation.grid import Field, Grid
 from exolight.simulation.membranes import Membrane, broken_membrane, draw_membrane, draw_membrane_halo, heap, neck, scrap
-from exolight.simulation.outline import fill, overlap, polygon_area
+from exolight.simulation.outline import fill, overlap
 from exolight.simulation.placement import Placed
 from exolight.simulation.ranges import MORPHOLOGIES, VesicleRanges
 from exolight.simulation.scene import draw_scene, random_scene

@@ -21,8 +21,8 @@ from quiet_fields import BUSY
 from exolight.data.annotations import read_coco, read_masks, read_yolo
 from exolight.errors import InputError
 from exolight.micrograph import read_micrograph
+from exolight.polygons import polygon_area
 from exolight.simulation.files import COLUMNS, coco_rows, write_files, yolo_text
-from exolight.simulation.outline import polygon_area
 from exolight.simulation.picture import Picture, Truth, instance_mask
 from exolight.simulation.source import picture
 

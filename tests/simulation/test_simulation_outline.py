@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from quiet_fields import a_vesicle, square
 
-from exolight.simulation.outline import ANGLES, clip_polygon, fill, overlap, polygon, polygon_area, random_radii
+from exolight.polygons import clip_polygon, polygon_area
+from exolight.simulation.outline import ANGLES, fill, overlap, polygon, random_radii
 from exolight.simulation.placement import MAX_OVERLAP, Placed, place, visible_and_overlap
 
 

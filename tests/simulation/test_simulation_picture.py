@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from quiet_fields import BUSY, FILM_NM, QUIET, disc, scene_of
 
+from exolight.polygons import polygon_area
 from exolight.simulation.formation import CARBON_MFP_NM, STAIN_MFP_NM, random_instrument
 from exolight.simulation.grid import Grid
 from exolight.simulation.marks import strip_rows
-from exolight.simulation.outline import overlap, polygon_area
+from exolight.simulation.outline import overlap
 from exolight.simulation.picture import MIN_VISIBLE_FRACTION, MIN_VISIBLE_PX, Picture, describe, instance_mask, record
 from exolight.simulation.placement import MAX_OVERLAP
 from exolight.simulation.ranges import MORPHOLOGIES, DistractorRanges, InstrumentRanges, Ranges, VesicleRanges
