@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from exolight.polygons import clip_polygon, polygon_area
+from exolight.polygons import clip_polygon, pixels_inside, polygon_area
 
 SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], np.float32)
 
@@ -69,3 +69,33 @@ def test_clipping_is_the_published_algorithm_to_the_last_bit(kind: type) -> None
 
 def test_nothing_is_cut_off_nothing() -> None:
     assert clip_polygon(np.zeros((0, 2)), (5, 5)).shape == (0, 2)
+
+
+def test_pixels_inside_are_those_whose_centres_are() -> None:
+    """Counted one by one, of polygons that are no stars, some of them partly outside."""
+    rng = np.random.default_rng(1)
+    centres = np.stack(np.meshgrid(np.arange(50) + 0.5, np.arange(40) + 0.5), axis=-1).reshape(-1, 2)
+    for _ in range(30):
+        points = rng.uniform(-10, 60, 2) + rng.uniform(2, 40) * rng.uniform(-1, 1, (rng.integers(3, 12), 2))
+        crossed = np.array([_crossings(centre, points) % 2 == 1 for centre in centres]).reshape(40, 50)
+        np.testing.assert_array_equal(pixels_inside(points, (40, 50)), crossed)
+
+
+def _crossings(centre: np.ndarray, points: np.ndarray) -> int:
+    """How many edges lie to the left of a point, on its height."""
+    count = 0
+    for (x1, y1), (x2, y2) in zip(points, np.roll(points, -1, axis=0), strict=True):
+        if (y1 <= centre[1]) != (y2 <= centre[1]):
+            count += x1 + (centre[1] - y1) / (y2 - y1) * (x2 - x1) < centre[0]
+    return count
+
+
+@pytest.mark.parametrize("radius", [3.0, 10.0, 40.0])
+def test_pixels_inside_have_the_area_of_the_polygon(radius: float) -> None:
+    theta = np.linspace(0, 2 * math.pi, 128, endpoint=False)
+    offsets = np.random.default_rng(0).uniform(49.5, 50.5, (100, 2))
+    discs = [centre + radius * np.stack((np.cos(theta), np.sin(theta)), axis=1) for centre in offsets]
+    areas = [pixels_inside(disc, (100, 100)).sum() for disc in discs]
+    assert np.mean(areas) == pytest.approx(polygon_area(discs[0]), rel=0.02)
+    np.testing.assert_array_equal(pixels_inside(np.array([[2, 3], [7, 3], [7, 5], [2, 5]]), (8, 8)).sum(), 10)
+    assert not pixels_inside(discs[0] + 200, (100, 100)).any()

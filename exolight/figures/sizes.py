@@ -73,7 +73,7 @@ def diameter_errors_figure(pairs: ArrayLike, unit: Literal["nm", "px"] = "nm") -
     groups = np.array_split(order, max(1, min(_MOST_GROUPS, len(true) // _FEWEST_IN_GROUP)))
     middles = np.array([np.median(true[group]) for group in groups])
     low, median, high = (np.array([np.percentile(difference[group], share) for group in groups]) for share in (25, 50, 75))
-    label = f"median and quartiles of {'all' if len(groups) == 1 else f'each {1 / len(groups):.0%} by size'}"
+    label = f"median and quartiles{f' of {len(groups)} equal groups by size' if len(groups) > 1 else ''}"
     axes.errorbar(middles, median, (median - low, high - median), color=PALETTE[1], fmt="s-", markersize=4, linewidth=1.2, capsize=3, label=label)
     reach = 1.15 * max(float(np.percentile(np.abs(difference), 99)), float(np.abs([low, high]).max()), 1.0)
     beyond = int((np.abs(difference) > reach).sum())

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exolight.polygons import clip_polygon, polygon_area
+from exolight.polygons import clip_polygon, pixels_inside, polygon_area
 from exolight.simulation import formation
 from exolight.simulation.formation import Instrument, random_instrument
 from exolight.simulation.grid import Grid
 from exolight.simulation.marks import burn_in, strip_rows
-from exolight.simulation.outline import fill
 from exolight.simulation.placement import visible_and_overlap
 from exolight.simulation.ranges import Ranges
 from exolight.simulation.scene import Scene, draw_scene, random_scene
@@ -109,11 +108,11 @@ def describe(scene: Scene, grid: Grid, hidden_rows: int = 0) -> Truth:
 
 
 def instance_mask(truth: Truth, hw: tuple[int, int]) -> NDArray[np.uint16]:
-    """(H, W): 0 background, i + 1 where vesicle i is seen; one that lies over another covers it."""
+    """(H, W): 0 background, i + 1 at the pixels whose centres lie in vesicle i; one that lies over another covers it."""
     mask = np.zeros(hw, np.uint16)
     for value, outline in enumerate(truth.outlines, start=1):
         if len(outline) > 2:
-            fill(mask, outline, value)
+            mask[pixels_inside(outline, hw)] = value
     return mask
 
 
