@@ -1,7 +1,9 @@
-"""The command ``exolight``: predict.py and train.py from any folder, and a look at the installation.
+"""The command ``exolight``: predict.py, train.py and what goes before and after them, from any folder.
 
 exolight predict PICTURES... [key=value ...]    as python predict.py
 exolight train [key=value ...]                  as python train.py
+exolight check data=... data.root=... out=...   a data set looked at before training
+exolight convert source=... format=... out=...  annotations, or what was predicted, in the format of another tool
 exolight compare PREDICTION [samples=SHEET]     conditions of a finished prediction beside each other, with donors as N
 exolight doctor                                 what is installed, which devices there are, a self-test, and what to do about what is missing
 """
@@ -24,6 +26,10 @@ def main() -> int:
         # argv as if the program had been started itself: Lightning starts it again so for further devices.
         sys.argv = [str(program), *sys.argv[2:]]
         runpy.run_path(str(program), run_name="__main__")
+        return 0
+    if verb in ("check", "convert"):
+        sys.argv = [f"exolight.data.{verb}", *sys.argv[2:]]
+        runpy.run_module(f"exolight.data.{verb}", run_name="__main__")
         return 0
     if verb == "compare":
         from exolight.reporting.compare_command import main as compare

@@ -59,6 +59,8 @@ def train_program() -> Callable[..., Finished]:
         if not figures:  # they take most of a small run's time
             program.report.run_figures = lambda *_: {}
         out, err, status = io.StringIO(), io.StringIO(), 0
+        if "absl.logging" in sys.modules:  # of TensorBoard: shut down by Hydra, its handler closes the stream it has, which is pytest's
+            sys.modules["absl.logging"].get_absl_handler().python_handler.stream = sys.__stderr__
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 command_line.prepare(REPOSITORY / "conf", "train")

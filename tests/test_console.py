@@ -36,12 +36,21 @@ def test_compare_takes_paths_verbatim_from_any_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_data_are_checked_and_converted_from_any_folder(tmp_path: Path) -> None:
+    for verb, arguments in (("check", ["data=folder", "data.root=gone", "out=page"]), ("convert", ["source=gone", "format=yolo", "out=page"])):
+        done = run(verb, *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "gone: no such file or folder" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not list(tmp_path.iterdir())
+
+
 def test_unknown_verbs_and_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for arguments, status in ((["exolight"], 0), (["exolight", "--help"], 0), (["exolight", "detect"], 2)):
         monkeypatch.setattr(sys, "argv", arguments)
         assert console.main() == status
         out, err = capsys.readouterr()
-        for verb in ("predict", "train", "compare", "doctor"):
+        for verb in ("predict", "train", "check", "convert", "compare", "doctor"):
             assert f"exolight {verb}" in (err if status else out)
     monkeypatch.setattr(console, "PROGRAMS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["exolight", "predict"])

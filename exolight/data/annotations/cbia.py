@@ -9,7 +9,9 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from defusedxml import ElementTree
 
 from exolight.annotated_image import AnnotatedImage, AnnotationSet
 from exolight.data.annotations.check import raise_problems
@@ -20,6 +22,7 @@ from exolight.micrograph import check_pixel_size
 
 logger = logging.getLogger(__name__)
 
+MOST_BYTES = 1 << 24  # of a part of resolution.xlsx, unpacked
 LAYOUT = "dataset_01/NN.tif, annotations_01/seg_NN.tif, ... and resolution.xlsx"
 
 
@@ -104,17 +107,27 @@ def _rows(table: Path) -> list[tuple[str, float]]:
     try:
         with zipfile.ZipFile(table) as archive:
             names = archive.namelist()
-            shared = ElementTree.fromstring(archive.read("xl/sharedStrings.xml")).findall("{*}si") if "xl/sharedStrings.xml" in names else []
+            shared = _parsed(archive, "xl/sharedStrings.xml").findall("{*}si") if "xl/sharedStrings.xml" in names else []
             strings = ["".join(text.text or "" for text in item.findall(".//{*}t")) for item in shared]
             sheets = sorted((name for name in names if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", name)), key=lambda name: (len(name), name))
-            rows = [_cells(row, strings) for sheet in sheets for row in ElementTree.fromstring(archive.read(sheet)).findall(".//{*}row")]
-    except (OSError, zipfile.BadZipFile, ElementTree.ParseError, IndexError, ValueError) as error:
-        raise InputError(f"{table}: no Excel table that can be read ({error}); save it again as .xlsx") from error
+            rows = [_cells(row, strings) for sheet in sheets for row in _parsed(archive, sheet).findall(".//{*}row")]
+    except Exception as error:  # zipfile, its decoders and the parser raise anything on a damaged file
+        raise InputError(f"{table}: no Excel table that can be read ({' '.join(str(error).split())[:200]}); save it again as .xlsx") from error
     numbers = [(row.get("A", ""), row.get("B", "").replace(",", ".")) for row in rows]
     return [(name, float(number)) for name, number in numbers if re.fullmatch(r"\s*\d*\.?\d+([eE][+-]?\d+)?\s*", number)]
 
 
-def _cells(row: ElementTree.Element, strings: Sequence[str]) -> dict[str, str]:
+def _parsed(archive: zipfile.ZipFile, name: str) -> Element:
+    """A part of the archive. Raises ``ValueError`` where it unpacks into more than a table of sizes can be, or holds entities."""
+    with archive.open(name) as part:
+        data = part.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{name} is larger than {MOST_BYTES >> 20} MiB")
+    root: Element = ElementTree.fromstring(data, forbid_dtd=True)
+    return root
+
+
+def _cells(row: Element, strings: Sequence[str]) -> dict[str, str]:
     """The cells of one row by column letter."""
     cells: dict[str, str] = {}
     for position, cell in enumerate(row.findall("{*}c")):

@@ -112,7 +112,7 @@ def test_a_used_first_category_stays(tmp_path: Path) -> None:
     [
         ({"bbox": [10, 20, 0, 40]}, "without area"),
         ({"bbox": [10, 20, 30, -1]}, "without area"),
-        ({"bbox": [10, 20, float("nan"), 4]}, "no number"),
+        ({"bbox": [10, 20, float("nan"), 4]}, "bbox is nan, wanted a number"),
         ({"bbox": [190, 20, 30, 40]}, "outside the picture"),
         ({"bbox": [500, 500, 30, 40]}, "outside the picture"),
         ({"bbox": [1, 2, 3]}, "wanted x, y, width, height"),
@@ -155,7 +155,7 @@ def test_missing_and_broken_files_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "no COCO annotation", "_annotations.coco.json")
     file = write(tmp_path, coco())
     write(tmp_path, coco(), name="second.json")
-    refused(tmp_path, "2 COCO files", "second.json", "data.annotations")
+    refused(tmp_path, "2 COCO files", "second.json", "data.source.annotations")
     (tmp_path / "second.json").unlink()
     file.write_text('{"images": [')
     refused(tmp_path, "annotations.json", "export it again")

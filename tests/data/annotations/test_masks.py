@@ -1,6 +1,5 @@
 """Instance masks: boxes are the extent of an object's pixels; what does not fit together is refused."""
 
-import time
 from pathlib import Path
 
 import cv2
@@ -156,9 +155,7 @@ def test_black_and_white_masks_are_warned_about(tmp_path: Path, caplog: pytest.L
 
 
 def test_emps(real_data: Path) -> None:
-    started = time.perf_counter()
     images, names = read_masks(real_data / "emps")
-    assert time.perf_counter() - started < 30
     assert (len(images), sum(len(image.boxes) for image in images), names) == (366, 8927, ["particle"])
     for image in images:
         height, width = image.image_hw
