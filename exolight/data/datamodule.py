@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from exolight.annotated_image import AnnotatedImage, AnnotationSet
 from exolight.data.augmentation import Augmentation
 from exolight.data.dataset import DetectionDataset, EpochSampler, ShardSampler
+from exolight.data.duplicates import check_leaks
 from exolight.data.sample import Batch, Sample, collate
 from exolight.data.splits import Split, split_images, write_split
 from exolight.errors import InputError
@@ -30,6 +31,7 @@ class DetectionDataModule(lightning.LightningDataModule):
         augmentation: of training pictures.
         root: the folder of the data; lists that ``split`` names are looked up here.
         split: "standard", "case_study", "folders", "all", fractions or lists; see ``split_images``.
+        group: what belongs together and stays in one part, "folder" or a regular expression; see ``regroup``. None: what the annotation says.
         image_size: px, the side of the network's square input.
         batch_size: pictures a batch and process.
         num_workers: loader processes.
@@ -37,10 +39,12 @@ class DetectionDataModule(lightning.LightningDataModule):
         tile: train on windows of this many px (which must be ``image_size``) out of pictures as large as they are, or as ``target_nm_per_pixel`` makes them,
             instead of fitting them into the input; evaluation sees whole fields, tile by tile.
         cache_gib: keep up to this much of the rescaled pictures of each part in memory; nothing is kept of pictures made afresh.
-        cache_folder: where those that find no room in memory are kept between runs; None: they are decoded again for every epoch.
+        cache_folder: where those that find no room in memory, and what tells pictures apart, are kept between runs; None: nothing is, and pictures without room
+            are decoded again for every epoch.
         in_chans: channels of the network's input.
         epochs: of the whole training.
         seed: decides the split, the order and the augmentation.
+        format: of the annotation, for a ``source`` that can read several and is to insist on one; None: it tells by itself.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class DetectionDataModule(lightning.LightningDataModule):
         augmentation: Augmentation,
         root: str | Path | None = None,
         split: str | Mapping[str, Any] = "standard",
+        group: str | int | None = None,
         image_size: int = 512,
         batch_size: int = 16,
         num_workers: int = 2,
@@ -59,15 +64,19 @@ class DetectionDataModule(lightning.LightningDataModule):
         in_chans: int = 1,
         epochs: int = 1,
         seed: int = 0,
+        format: str | None = None,
     ) -> None:
         super().__init__()
         if image_size < 32 or batch_size < 1 or num_workers < 0:
             raise InputError(f"data.image_size={image_size}, data.batch_size={batch_size}, data.num_workers={num_workers}: at least 32, 1 and 0 are needed")
         if tile not in (None, image_size):
             raise InputError(f"data.tile={tile}: the windows are the network's input: give data.image_size={tile} too, or data.tile=null")
-        self.source, self.augmentation, self.root, self.split_choice = source, augmentation, root, split
+        self.source = source if format is None else partial(source, format=format)  # type: ignore[call-arg]
+        self.augmentation, self.root, self.split_choice = augmentation, root, split
+        self.group = None if group is None else str(group)  # Hydra takes a name of digits for a number
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
-        self.target_nm_per_pixel, self.tile, self.cache_gib, self.cache_folder = target_nm_per_pixel, tile, cache_gib, cache_folder
+        self.target_nm_per_pixel, self.tile, self.cache_gib = target_nm_per_pixel, tile, cache_gib
+        self.cache_folder = None if cache_folder is None else Path(cache_folder).expanduser()
         self.in_chans, self.epochs, self.seed = in_chans, epochs, seed
         self.class_names: list[str] = []
         self.split = Split([], [], [])
@@ -79,9 +88,10 @@ class DetectionDataModule(lightning.LightningDataModule):
         if self.datasets:
             return
         images, self.class_names = self.source()
-        self.split = split_images(images, self.split_choice, self.seed, self.root)
+        self.split = split_images(images, self.split_choice, self.seed, self.root, self.group)
+        check_leaks(self.split, self.cache_folder)
         for part in PARTS:
-            self.datasets[part] = self._dataset(getattr(self.split, part), self.augmentation if part == "train" else None)
+            self.datasets[part] = self.dataset(getattr(self.split, part), self.augmentation if part == "train" else None)
             self.datasets[part].load_all()
         counts = ", ".join(f"{part} {len(d.images)} pictures with {sum(int((~i.ignore).sum()) for i in d.images)} objects" for part, d in self.datasets.items())
         log.info("data: %s; classes: %s", counts, ", ".join(self.class_names))
@@ -90,7 +100,8 @@ class DetectionDataModule(lightning.LightningDataModule):
         if tiny:
             log.warning("%d of %d training objects are narrower than %g px at this scale and are ignored", tiny, len(sizes), self.augmentation.min_side)
 
-    def _dataset(self, images: list[AnnotatedImage], augmentation: Augmentation | None) -> DetectionDataset:
+    def dataset(self, images: list[AnnotatedImage], augmentation: Augmentation | None) -> DetectionDataset:
+        """Pictures as the network is to see them, with an augmentation for training and without for evaluation."""
         return DetectionDataset(
             images,
             self.image_size,
@@ -100,7 +111,7 @@ class DetectionDataModule(lightning.LightningDataModule):
             target_nm_per_pixel=self.target_nm_per_pixel,
             tiled=self.tile is not None,
             cache_gib=self.cache_gib,
-            cache_folder=None if self.cache_folder is None else Path(self.cache_folder).expanduser(),
+            cache_folder=self.cache_folder,
         )
 
     def object_sizes(self) -> NDArray[np.float64]:

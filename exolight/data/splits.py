@@ -1,7 +1,9 @@
 """Which pictures train, which validate and which test; groups (one specimen, copies of one picture) are never torn apart."""
 
+import dataclasses
 import logging
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from exolight.annotated_image import AnnotatedImage
+from exolight.data.annotations.pictures import sibling_group
 from exolight.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -31,8 +34,10 @@ class Split(NamedTuple):
     test: list[AnnotatedImage]
 
 
-def split_images(images: Sequence[AnnotatedImage], split: str | Mapping[str, object], seed: int, root: str | Path | None = None) -> Split:
-    """Splits a data set; the same for the same names, groups, ``split`` and ``seed``, whatever order the pictures come in.
+def split_images(
+    images: Sequence[AnnotatedImage], split: str | Mapping[str, object], seed: int, root: str | Path | None = None, group: str | None = None
+) -> Split:
+    """Splits a data set; the same for the same names, groups, numbers of objects, ``split`` and ``seed``, whatever order the pictures come in.
 
     Args:
         images: all pictures of the data set.
@@ -42,12 +47,13 @@ def split_images(images: Sequence[AnnotatedImage], split: str | Mapping[str, obj
             folders and suffix as long as one picture is meant.
         seed: for fractions.
         root: where text files are; the working folder by default.
+        group: what belongs together and stays in one part, see ``regroup``; None: what the annotation says.
 
     Raises:
         InputError: anything else, fractions that do not sum to 1, a name that is unknown, a part that stays empty, or a picture or a
             group in two parts.
     """
-    ordered = sorted(images, key=lambda image: image.name)
+    ordered = sorted(images if group is None else regroup(images, group), key=lambda image: image.name)
     if split == "all":
         return Split(ordered, [], [])
     if split == "folders":
@@ -76,29 +82,91 @@ def write_split(split: Split, folder: str | Path) -> None:
         (folder / f"{part}.txt").write_text(text, encoding="utf-8", newline="\n")
 
 
+def regroup(images: Iterable[AnnotatedImage], group: str) -> list[AnnotatedImage]:
+    """The pictures with groups of the user's choice: all pictures of one donor, of one grid, of one day.
+
+    Args:
+        images: of a data set.
+        group: "folder" (pictures of one folder belong together), or a regular expression that is searched for in each name (the path under the root, with
+            "/"): what its parentheses catch, or else all that it matches, names the group. ``.rf.HASH``, which Roboflow adds to copies of one picture, is
+            left out of the name. A picture without a match keeps the group that it has.
+
+    Raises:
+        InputError: no regular expression, or one that matches no picture; or copies of one picture would come into different groups.
+    """
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        raise InputError(f"data.group={group}: no regular expression ({error}); wanted something like (donor[0-9]+), or folder") from error
+    grouped: list[AnnotatedImage] = []
+    missed: list[str] = []
+    copies: dict[str, AnnotatedImage] = {}
+    for image in images:
+        path, stem = PurePosixPath(_plain(image.name)), sibling_group(Path(image.name))
+        text = path.parent.as_posix() if group == "folder" else _caught(pattern, (path.with_name(stem + path.suffix) if stem else path).as_posix())
+        if text:
+            image = dataclasses.replace(image, group=text)
+        else:
+            missed.append(image.name)
+        if stem and (other := copies.setdefault(stem, image)).group != image.group:
+            raise InputError(f"data.group={group}: puts {other.name} and {image.name}, copies of one picture, into different groups; choose another")
+        grouped.append(image)
+    if grouped and len(missed) == len(grouped):
+        raise InputError(f"data.group={group}: matches not one of {len(grouped)} names, such as {missed[0]}; correct the regular expression")
+    if missed:
+        logger.warning("data.group=%s: does not match %d of %d names, such as %s; they stay as they are", group, len(missed), len(grouped), missed[0])
+    return grouped
+
+
+def _caught(pattern: re.Pattern[str], name: str) -> str:
+    """What a regular expression's parentheses catch in a name, or all that it matches where it has none; "" where it does not match."""
+    match = pattern.search(name)
+    return "" if match is None else " ".join(filter(None, match.groups())) if match.groups() else match[0]
+
+
 def _group(image: AnnotatedImage) -> tuple[str, str]:
     """What must stay together; a picture without a group is one of its own."""
     return ("picture", image.name) if image.group is None else ("group", image.group)
 
 
 def _by_fractions(images: Sequence[AnnotatedImage], fractions: Mapping[str, float], seed: int) -> Split:
-    """Shuffled groups one after the other go to the part that lacks most pictures; no part with a fraction stays empty if groups suffice."""
+    """Groups are dealt, in the order of how many objects their pictures have, to the part that lags furthest behind its share so far.
+
+    So every part gets its share of empty, of sparse and of crowded pictures. No part with a fraction stays empty if groups suffice.
+    """
     total = sum(fractions.values())
     if not math.isfinite(total) or abs(total - 1) > 1e-6 or min(fractions.values()) < 0:
         raise InputError(f"data.split: the fractions {dict(fractions)} sum to {total:g}; make them sum to 1, none negative")
+    open_parts = [part for part in PARTS if fractions.get(part, 0) > 0]
+    parts: dict[str, list[AnnotatedImage]] = {part: [] for part in PARTS}
+    dealt = 0
+    groups = _ordered_groups(images, math.ceil(1 / min(fractions[part] for part in open_parts)), seed)
+    for done, group in enumerate(groups):
+        dealt += len(group)
+        empty = [part for part in open_parts if not parts[part]]
+        candidates = empty[:1] if len(groups) - done <= len(empty) else open_parts  # the last groups fill what is empty, training first
+        parts[max(candidates, key=lambda part: fractions[part] * dealt - len(parts[part]))] += group
+    if len(groups) < len(open_parts):
+        logger.warning("%d independent pictures or groups are too few for %s; some stay empty", len(groups), ", ".join(open_parts))
+    return _split(parts)
+
+
+def _ordered_groups(images: Sequence[AnnotatedImage], stratum: int, seed: int) -> list[list[AnnotatedImage]]:
+    """The groups in a circle on which neighbours have about as many objects per picture, from a random one on, shuffled within every ``stratum`` of them.
+
+    Systematic sampling (Madow and Madow, Ann. Math. Statist. 15, 1944) on a circle: no picture is likelier than another to come into a part.
+    """
     groups: dict[tuple[str, str], list[AnnotatedImage]] = {}
     for image in images:
         groups.setdefault(_group(image), []).append(image)
-    shuffled = [list(groups.values())[index] for index in np.random.default_rng(seed).permutation(len(groups))]
-    open_parts = [part for part in PARTS if fractions.get(part, 0) > 0]
-    parts: dict[str, list[AnnotatedImage]] = {part: [] for part in PARTS}
-    for done, group in enumerate(shuffled):
-        empty = [part for part in open_parts if not parts[part]]
-        candidates = empty[:1] if len(shuffled) - done <= len(empty) else open_parts  # the last groups fill what is empty, training first
-        parts[max(candidates, key=lambda part: fractions[part] * len(images) - len(parts[part]))] += group
-    if len(shuffled) < len(open_parts):
-        logger.warning("%d independent pictures or groups are too few for %s; some stay empty", len(shuffled), ", ".join(open_parts))
-    return _split(parts)
+    rng = np.random.default_rng(seed)
+    shuffled = [list(groups.values())[index] for index in rng.permutation(len(groups))]
+    ordered = sorted(shuffled, key=lambda group: sum(int((~image.ignore).sum()) for image in group) / len(group))
+    circle = ordered[::2] + ordered[1::2][::-1]  # up and down again
+    start = int(rng.integers(max(len(circle), 1)))
+    circle = circle[start:] + circle[:start]
+    strata = [circle[first : first + stratum] for first in range(0, len(circle), stratum)]
+    return [part[index] for part in strata for index in rng.permutation(len(part))]
 
 
 def _by_folder_names(images: Sequence[AnnotatedImage]) -> dict[str, list[AnnotatedImage]]:

@@ -175,6 +175,39 @@ def test_split_is_written_as_lists_that_give_it_again(tmp_path: Path) -> None:
         assert [i.name for i in again.datasets[part].images] == [i.name for i in data.datasets[part].images]
 
 
+def micrographs(folder: Path, count: int) -> None:
+    """``count`` pictures of grain, a donor every other, in the layout of masks."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for k in range(count):
+        mask = np.zeros((64, 90), np.uint8)
+        mask[10:30, 20:60] = 1
+        cv2.imwrite(str(folder / "masks" / f"donor{k // 2}_{k}.png"), mask)
+        grain = np.random.default_rng(k).normal(90, 20, mask.shape) + 50 * mask
+        cv2.imwrite(str(folder / "images" / f"donor{k // 2}_{k}.png"), np.clip(grain, 0, 255).astype(np.uint8))
+
+
+def test_groups_of_the_users_choice_reach_split_and_pictures(tmp_path: Path) -> None:
+    micrographs(tmp_path, 8)
+    source = functools.partial(read_masks, root=tmp_path)
+    data = made(source, split={"train": 0.5, "val": 0.5}, group="donor[0-9]")
+    groups = [{image.group for image in part} for part in data.split]
+    assert groups[0] | groups[1] == {f"donor{k}" for k in range(4)}
+    assert not groups[0] & groups[1]
+    assert [len(part) for part in data.split] == [4, 4, 0]
+    assert {i.group for i in made(source, split="all", group=2).datasets["train"].images} == {"2", None}  # digits, which Hydra takes for a number
+
+
+def test_the_same_picture_on_both_sides_is_refused_before_training(tmp_path: Path) -> None:
+    micrographs(tmp_path, 4)
+    for name in ("images", "masks"):
+        (tmp_path / name / "copy.png").write_bytes((tmp_path / name / "donor0_0.png").read_bytes())
+    source = functools.partial(read_masks, root=tmp_path)
+    with pytest.raises(InputError, match=r"images/donor0_0\.png \(train\) and images/copy\.png \(val\) are the same picture"):
+        made(source, split={"train": ["donor0_0", "donor0_1"], "val": ["copy"]})
+    assert len(made(source, split={"train": ["donor0_0", "copy"], "val": ["donor1_2"]}).split.train) == 2
+
+
 def test_tiny_objects_are_counted_aloud(caplog: pytest.LogCaptureFixture) -> None:
     made(split="all", target_nm_per_pixel=20.0)
     assert "narrower than 3 px" in caplog.text
