@@ -1,7 +1,8 @@
 """Find, count and size exosomes in pictures.
 
-    python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [pixel_size=NM_PER_PIXEL] [measure=box|contour]
-                      [truth=ANNOTATION] [samples=SHEET] [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER]
+    python predict.py PICTURES... [checkpoint=FILE] [thresholds=best|default|strict] [thresholds.score=0.4] [measure=box|contour]
+                      [pixel_size=NM_PER_PIXEL|scalebar] [scalebar_nm=500]
+                      [truth=ANNOTATION] [samples=SHEET] [quality=check|ignore|none] [tile=auto|none|640] [tta=true] [overlays=false] [output=FOLDER]
                       [device=auto|cpu|cuda] [backend=auto|torch|onnx|openvino] [batch_size=1]
 
 PICTURES are files, folders or patterns, taken verbatim whatever their characters. Without checkpoint= the newest finished training run is used, or,
@@ -19,6 +20,7 @@ from exolight.checkpoint import load_detector
 from exolight.errors import InputError
 from exolight.inference.command_line import choose_thresholds, describe, read_command
 from exolight.inference.files import find_pictures
+from exolight.inference.pixel_sizes import doubts_before
 from exolight.measurement.samples import join_samples, read_sample_sheet
 from exolight.reporting.doubts import Learned
 from exolight.reporting.names import picture_names
@@ -46,6 +48,9 @@ def main(arguments: list[str]) -> int:
     predictor = command.predictor(loaded, thresholds)
     print(f"{len(pictures)} pictures, {command.checkpoint} on {predictor.device} ({predictor.network.name}), score threshold {thresholds.score:g} ({source})")
 
+    for doubt in doubts_before(pictures, command.pixel_size):
+        print(f"warning: {doubt}")
+
     settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
     machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size}
     with claimed(command.output, settings, pictures) as folder:
@@ -61,11 +66,12 @@ def main(arguments: list[str]) -> int:
             truth,
             command.samples,
             loaded.info.get("temperature"),
+            command.quality,
         )
         done = len(pictures) - len(report.missing)
         if done:
             print(f"going on in {folder}, where {done} of {len(pictures)} pictures are done")
-        predictions = predictor.predict_files(report.missing, command.pixel_size_nm)
+        predictions = predictor.predict_files(report.missing, command.pixel_size)
         report.write(tqdm(predictions, total=len(pictures), initial=done, unit="picture", disable=None))
         summary = report.finish()
     print(tell(summary, folder, report.metrics))

@@ -73,7 +73,7 @@ class Trained(NamedTuple):
     evaluate: str
 
 
-_EXOLIGHT = "{python} {root}/predict.py {source} checkpoint={weights} output={out} device={cuda} batch_size=1 overlays=false"
+_EXOLIGHT = "{python} {root}/predict.py {source} checkpoint={weights} output={out} device={cuda} batch_size=1 overlays=false quality=none"
 _DETECT = "{v5}/bin/yolov5 detect --weights {weights} --source {source} --imgsz {size} --device {index} --nosave --save-txt --save-conf --max-det 1000 --exist-ok --project {parent} --name {name}"  # noqa: E501
 _PREDICT = "{v11}/bin/yolo detect predict model={weights} source={source} imgsz={size} device={index} save=False save_txt=True save_conf=True max_det=1000 exist_ok=True project={parent} name={name}"  # noqa: E501
 COMPETITORS = {

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 MOST_TEXTS = 60  # more boxes than these get no text
 PLAIN_COLOUR = (64, 224, 255)  # RGB, a cyan that no score has: for boxes without one (the truth)
+BAR_COLOUR = (90, 255, 90)  # RGB: a green that neither scores nor the truth have
 # Score 0..1 -> RGB: plasma from its violet to its yellow. Even in lightness like viridis, but viridis' greens and blues sink into a grey picture.
 SCORE_COLOURS = cv2.applyColorMap(np.linspace(70, 255, 256).astype(np.uint8)[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1]
 
@@ -63,11 +64,34 @@ def draw_boxes(
     return canvas
 
 
-def draw_scale_bar(canvas: NDArray[np.uint8], pixel_size_nm: float | None, boxes_xyxy: ArrayLike = ()) -> NDArray[np.uint8]:
+def outline_scale_bar(canvas: NDArray[np.uint8], boxes_xyxy: ArrayLike, words: str) -> tuple[int, int, int, int]:
+    """Frames around the bar that is burned into a picture (H, W, 3) RGB and around its label, boxes (N, 4) px, and words above or below them; in place.
+
+    Returns:
+        xyxy px of all that was drawn, to be kept free.
+    """
+    height, width = canvas.shape[:2]
+    boxes, words = np.asarray(boxes_xyxy, float).reshape(-1, 4), words.replace("µ", "u")  # which OpenCV's letters may lack
+    pen, size = max(1, round(min(height, width) / 450)), float(np.clip(min(height, width) / 1000, 0.35, 4.0))
+    around = np.hstack([np.floor(boxes[:, :2]) - 2 * pen, np.ceil(boxes[:, 2:]) - 1 + 2 * pen]).astype(int)
+    for left, top, right, bottom in around.tolist():
+        _frame(canvas, left, top, right, bottom, BAR_COLOUR, pen)
+    (w, h), base = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, pen)
+    (left, top, _, _), (_, _, right, bottom) = around.min(axis=0).tolist(), around.max(axis=0).tolist()
+    x, y = min(max(left, 0), max(width - w, 0)), top - base - pen
+    if y < h:
+        y = bottom + h + 2 * pen
+    strip = canvas[y - h : y + base, x : x + w]
+    strip[:] = (strip * 0.35).astype(np.uint8)  # the paper of many labels is as light as the words
+    cv2.putText(canvas, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, BAR_COLOUR, pen, cv2.LINE_AA)
+    return min(left, x), min(top, y - h), max(right + 1, x + w), max(bottom + 1, y + base)
+
+
+def draw_scale_bar(canvas: NDArray[np.uint8], pixel_size_nm: float | None, boxes_xyxy: ArrayLike = (), kept_free_xyxy: ArrayLike = ()) -> NDArray[np.uint8]:
     """An (H, W, 3) RGB picture with a scale bar on a dark strip in a corner, in place, and returned; as it is where nobody knows its scale.
 
     The bar is the longest of 1, 2, 5, 10, ... nm that takes at most a quarter of the width; ``pixel_size_nm`` are those of the canvas. Of the corners it takes
-    the one that hides the fewest of the boxes (N, 4) px, the lower right one where it has the choice.
+    the one that hides the fewest of the boxes (N, 4) px, before that the fewest of ``kept_free_xyxy`` (M, 4), the lower right one where it has the choice.
     """
     height, width = canvas.shape[:2]
     if pixel_size_nm is None or min(height, width) < 64:
@@ -83,8 +107,13 @@ def draw_scale_bar(canvas: NDArray[np.uint8], pixel_size_nm: float | None, boxes
     gap, thick = max(3, h // 2), max(2, h // 4)
     strip_w, strip_h = max(w, length) + 2 * gap, h + base + thick + 2 * gap
     corners = [(x, y) for y in (height - strip_h, 0) for x in (width - strip_w, 0)]
-    boxes = np.asarray(boxes_xyxy, float).reshape(-1, 4).tolist()
-    left, top = min(corners, key=lambda corner: sum(_meet((*corner, corner[0] + strip_w, corner[1] + strip_h), tuple(box)) for box in boxes))
+    kept_free, boxes = (np.asarray(given, float).reshape(-1, 4).tolist() for given in (kept_free_xyxy, boxes_xyxy))
+
+    def hidden(corner: tuple[int, int]) -> tuple[int, int]:
+        strip = (*corner, corner[0] + strip_w, corner[1] + strip_h)
+        return sum(_meet(strip, tuple(box)) for box in kept_free), sum(_meet(strip, tuple(box)) for box in boxes)
+
+    left, top = min(corners, key=hidden)
     strip = canvas[top : top + strip_h, left : left + strip_w]
     strip[:] = (strip * 0.35).astype(np.uint8)
     bottom, middle = top + strip_h - gap, left + strip_w // 2

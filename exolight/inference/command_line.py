@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -16,14 +16,18 @@ from omegaconf.errors import OmegaConfBaseException
 from exolight.checkpoint import SHIPPED, LoadedDetector
 from exolight.errors import InputError
 from exolight.inference.files import existing_path
+from exolight.inference.pixel_sizes import PixelSize
 from exolight.inference.predictor import Predictor, trained_as_recorded
-from exolight.micrograph import check_pixel_size
 from exolight.thresholds import Thresholds
 
 # Everything else is a path, verbatim: Hydra's grammar would break Proença, "EV (1).tif" and run=3/a.tif.
-_OPTION = re.compile(r"(checkpoint|truth|thresholds(?:\.\w+)?|pixel_size|measure|samples|tile|tta|overlays|output|device|backend|batch_size)=(.*)", re.DOTALL)
+_OPTION = re.compile(
+    r"(checkpoint|truth|thresholds(?:\.\w+)?|pixel_size|scalebar_nm|measure|quality|samples|tile|tta|overlays|output|device|backend|batch_size)=(.*)", re.DOTALL
+)
 FLOOR = 0.001  # scores need the weak detections too
 _VERBATIM = ("checkpoint", "truth", "samples", "output", "device", "backend")  # values that don't pass through Hydra's grammar either
+
+QualityCheck = Literal["check", "ignore", "none"]
 
 
 class Command(NamedTuple):
@@ -35,8 +39,9 @@ class Command(NamedTuple):
         thresholds: arguments of ``Thresholds``; ``score`` and ``iou`` of None stand for the checkpoint's operating point.
         chosen: whether exolight has chosen it, because the user named none.
         truth: an annotation of the pictures, or None.
-        pixel_size_nm: nanometres per pixel of all pictures, or None.
+        pixel_size: where nanometres per pixel are from.
         contour: whether vesicles are measured by their outlines; else by their boxes.
+        quality: "check": pictures on which nothing can be seen are left uncounted; "ignore": the verdict is only told; "none": nobody looks.
         samples: a sample sheet, or None.
         output: the folder to write, or None for one of exolight's choice.
         overlays: whether to draw the boxes on the pictures.
@@ -48,8 +53,9 @@ class Command(NamedTuple):
     chosen: bool
     thresholds: dict[str, Any]
     truth: Path | None
-    pixel_size_nm: float | None
+    pixel_size: PixelSize
     contour: bool
+    quality: QualityCheck
     samples: Path | None
     tile: int | Literal["auto"] | None
     augmented: bool
@@ -61,8 +67,9 @@ class Command(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """What decides what is found, as plain values: how fast it is found is left out."""
-        names = ("checkpoint", "truth", "pixel_size_nm", "contour", "samples", "tile", "augmented", "overlays")
-        return {name: str(value) if isinstance(value := getattr(self, name), Path) else value for name in names}
+        names = ("checkpoint", "truth", "contour", "quality", "samples", "tile", "augmented", "overlays")
+        sizes = {"pixel_size_nm": self.pixel_size.nm, "scale_bar": self.pixel_size.scale_bar, "scale_bar_nm": self.pixel_size.scale_bar_nm}
+        return {name: str(value) if isinstance(value := getattr(self, name), Path) else value for name in names} | sizes
 
     def predictor(self, loaded: LoadedDetector, thresholds: Thresholds) -> Predictor:
         """What runs the detector as asked for; with a truth it reports weak detections too."""
@@ -97,15 +104,16 @@ def read_command(arguments: Sequence[str], conf: Path) -> Command:
             raise InputError(f"{key}=: nothing stands behind it; give a value, or leave it out")
     settings = _compose([f"{key}={value}" for key, value in options if key not in _VERBATIM], conf)
     settings |= {key: value for key, value in options if key in _VERBATIM}
-    if settings["pixel_size"] is not None:
-        _check_type("pixel_size", settings["pixel_size"], float)
-        check_pixel_size(settings["pixel_size"], f"pixel_size={settings['pixel_size']}")
     if settings["batch_size"] is not None:
         _check_type("batch_size", settings["batch_size"], int)
     for key in ("tta", "overlays"):
         _check_type(key, settings[key], bool)
     if settings["measure"] not in ("box", "contour"):
         raise InputError(f"measure={settings['measure']}: box (the square root of width times height) or contour (the outline in each box) is needed")
+    if settings["quality"] is None:  # none is YAML's word for nothing
+        settings["quality"] = "none"
+    if settings["quality"] not in get_args(QualityCheck):
+        raise InputError(f"quality={settings['quality']}: check (pictures on which nothing can be seen are left out), ignore or none is needed")
     tile = None if settings["tile"] in (None, "none", False) else settings["tile"]
     if tile not in (None, "auto") and type(tile) is not int:
         raise InputError(f"tile={tile}: auto, none or a number of px is needed, such as tile=640")
@@ -115,8 +123,9 @@ def read_command(arguments: Sequence[str], conf: Path) -> Command:
         chosen=settings["checkpoint"] is None,
         thresholds=settings["thresholds"],
         truth=None if settings["truth"] is None else existing_path(settings["truth"]),
-        pixel_size_nm=settings["pixel_size"],
+        pixel_size=_pixel_size(settings["pixel_size"], settings["scalebar_nm"]),
         contour=settings["measure"] == "contour",
+        quality=settings["quality"],
         samples=None if settings["samples"] is None else existing_path(settings["samples"]),
         tile=tile,
         augmented=settings["tta"],
@@ -182,6 +191,15 @@ def _checkpoint(asked: str | None) -> Path:
     if not path.is_file():
         raise InputError(f"checkpoint={asked}: no such file; give the .ckpt file that training wrote")
     return path
+
+
+def _pixel_size(asked: Any, bar_nm: Any) -> PixelSize:
+    """What ``pixel_size=`` and ``scalebar_nm=`` come to."""
+    if isinstance(asked, str | bool) and asked != "scalebar":
+        raise InputError(f"pixel_size={asked}: a number of nanometres per pixel is needed, or scalebar, for the bar drawn in each picture")
+    if bar_nm is not None:
+        _check_type("scalebar_nm", bar_nm, float)
+    return PixelSize(None if asked == "scalebar" else asked, asked == "scalebar", bar_nm)
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from exolight.checkpoint import in_short, load_detector
 from exolight.detections import Detections
 from exolight.errors import InputError
+from exolight.inference.pixel_sizes import PixelSize
 from exolight.inference.runtimes import choose_network
 from exolight.inference.views import LARGE, Part, View, in_picture, large_ones, tile_views, together, whole_views
-from exolight.micrograph import Micrograph, finite_pixels, read_micrograph
+from exolight.micrograph import Micrograph, ScaleBar, finite_pixels, read_micrograph
 from exolight.models.detector import Detector
 from exolight.models.suppression import suppress
 from exolight.preprocessing import letterbox_factor, normalise
@@ -68,6 +69,7 @@ class Prediction(NamedTuple):
         image: (H, W) uint8, the picture as the detector saw it before rescaling: normalised.
         found: what was found, in px of the picture.
         read_ms: to read and normalise it; the next pictures are read while the network works.
+        scale_bar: the bar drawn in the picture, where it was asked for and found.
     """
 
     path: Path
@@ -75,6 +77,7 @@ class Prediction(NamedTuple):
     image: NDArray[np.uint8]
     found: Found
     read_ms: float
+    scale_bar: ScaleBar | None = None
 
     @property
     def detections(self) -> Detections:
@@ -201,10 +204,16 @@ class Predictor:
             for found in self.detect([normalise(micrograph.pixels) for micrograph in batch], [micrograph.pixel_size_nm for micrograph in batch]):
                 yield found.detections
 
-    def predict_files(self, paths: Iterable[Path], pixel_size_nm: float | None = None) -> Iterator[Prediction | Failure]:
-        """As ``predict``, from files, in order; what cannot be read or predicted is a ``Failure`` and the others go on. Files are read ahead in a thread."""
+    def predict_files(self, paths: Iterable[Path], pixel_size: PixelSize | None = None) -> Iterator[Prediction | Failure]:
+        """As ``predict``, from files, in order; what cannot be read or predicted is a ``Failure`` and the others go on. Files are read ahead in a thread.
+
+        Args:
+            paths: files.
+            pixel_size: where their nm per pixel are from; None: each file's own.
+        """
+        sizes = pixel_size or PixelSize()
         batch: list[Prediction | Failure] = []
-        for one in ahead(lambda path: _read(path, pixel_size_nm), paths, max(self.batch_size, READ_AHEAD)):
+        for one in ahead(lambda path: _read(path, sizes), paths, max(self.batch_size, READ_AHEAD)):
             batch.append(one)
             if len(batch) == self.batch_size or sum(_pixels(waiting) for waiting in batch) >= PIXELS_AT_ONCE:
                 yield from self._complete(batch)
@@ -276,7 +285,7 @@ class Predictor:
                 yield one
             else:
                 found = next(results)
-                yield Failure(one.path, f"{one.path}: {found}") if isinstance(found, str) else one._replace(found=found)
+                yield Failure(one.path, f"{one.path}: {found}") if isinstance(found, str) else one._replace(found=_off_the_bar(found, one.scale_bar))
 
     def _found_alone(self, one: Prediction) -> Found | str:
         try:
@@ -327,6 +336,17 @@ class Run:
         return Found(detections, scale, int(self.views[picture]), self.network_ms[picture], suppression_ms)
 
 
+def _off_the_bar(found: Found, bar: ScaleBar | None) -> Found:
+    """Without what has its centre on the scale bar or on its label: round letters look like vesicles."""
+    if bar is None:
+        return found
+    boxes = found.detections.boxes
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    marks = [np.asarray(box) for box in (bar.box_xyxy, bar.label_xyxy) if box is not None]
+    on_one = np.any([((centres >= mark[:2]) & (centres <= mark[2:])).all(axis=1) for mark in marks], axis=0)
+    return found._replace(detections=found.detections.filter(~on_one))
+
+
 def trained_as_recorded(info: Mapping[str, Any]) -> bool:
     """Whether a checkpoint's ``info`` says that its detector saw tiles of pictures as large as they were."""
     return info.get("tile") is not None and info.get("pixel_size_nm") is None
@@ -370,17 +390,17 @@ def _micrograph(picture: Picture, pixel_size_nm: float | None) -> Micrograph:
     return Micrograph(finite_pixels(picture, "the array"), pixel_size_nm, "unknown" if pixel_size_nm is None else "user")
 
 
-def _read(path: Path, pixel_size_nm: float | None) -> Prediction | Failure:
+def _read(path: Path, pixel_size: PixelSize) -> Prediction | Failure:
     """A file, read and normalised, as a prediction in which nothing has been found yet."""
     began = time.perf_counter()
     try:
-        micrograph = read_micrograph(path, pixel_size_nm)
+        micrograph, bar = pixel_size.read(path)
         image = normalise(micrograph.pixels)
     except InputError as error:
         return Failure(path, str(error))
     except Exception as error:  # too large for the memory, say
         return Failure(path, f"{path}: cannot be read ({in_short(error)})")
-    return Prediction(path, micrograph, image, Found(Detections.empty(), 1.0, 0, 0.0, 0.0), 1000 * (time.perf_counter() - began))
+    return Prediction(path, micrograph, image, Found(Detections.empty(), 1.0, 0, 0.0, 0.0), 1000 * (time.perf_counter() - began), bar)
 
 
 def _pixels(one: Prediction | Failure) -> int:

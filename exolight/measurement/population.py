@@ -72,6 +72,11 @@ def members(group: Integers, groups: int) -> list[Integers]:
     return np.split(order, np.searchsorted(group[order], np.arange(1, groups))) if groups else []
 
 
+def is_analysed(row: Mapping[str, Any]) -> bool:
+    """Whether a row of images.csv has a count, be it 0: the picture could be read, and its quality allowed to count what is in it."""
+    return not row.get("error") and row.get("count", 0) is not None
+
+
 def population_from_rows(pictures: Sequence[Mapping[str, Any]], vesicles: Sequence[Mapping[str, Any]], diameter: str = "diameter") -> Population:
     """The population of a prediction.
 
@@ -80,14 +85,14 @@ def population_from_rows(pictures: Sequence[Mapping[str, Any]], vesicles: Sequen
 
     Args:
         pictures: rows of images.csv with ``image``, ``width``, ``height``, ``pixel_size_nm``; optionally ``donor``, ``sample``, ``condition``, and
-            ``masked_px``, the number of pixels that were not analysed. Those with an ``error`` are left out.
+            ``analysed_share``, the share of the picture that vesicles could be seen on. Those that were not analysed, see ``is_analysed``, are left out.
         vesicles: rows of detections.csv with ``image``, ``on_border`` and the diameters. Numbers are numbers, what is unknown is None.
         diameter: which one: "diameter" is in the columns ``diameter_px`` and ``diameter_nm``.
 
     Raises:
         InputError: two pictures have one name, or a vesicle is in a picture that is not there.
     """
-    rows = [row for row in pictures if not row.get("error")]
+    rows = [row for row in pictures if is_analysed(row)]
     index = {row["image"]: number for number, row in enumerate(rows)}
     if len(index) < len(rows):
         raise InputError(f"{len(rows) - len(index)} pictures are listed twice: give each picture once")
@@ -98,7 +103,7 @@ def population_from_rows(pictures: Sequence[Mapping[str, Any]], vesicles: Sequen
     scales = np.array([row["pixel_size_nm"] or np.nan for row in rows], float)
     unit = "px" if np.isnan(scales).all() else "nm"
     sides = np.array([(row["width"], row["height"]) for row in rows], float).reshape(-1, 2)
-    masked = np.array([row.get("masked_px") or 0 for row in rows], float)
+    shares = np.array([1.0 if row.get("analysed_share") is None else row["analysed_share"] for row in rows], float)
     fields = sides * scales[:, None] if unit == "nm" else sides
 
     picture = np.array([index[row["image"]] for row in vesicles], np.int64)
@@ -115,7 +120,7 @@ def population_from_rows(pictures: Sequence[Mapping[str, Any]], vesicles: Sequen
         conditions=condition,
         counts=np.bincount(picture, minlength=len(rows)),
         cut=np.bincount(picture[cut], minlength=len(rows)),
-        areas_um2=(sides.prod(axis=1) - masked) * (scales / 1000) ** 2,
+        areas_um2=sides.prod(axis=1) * shares * (scales / 1000) ** 2,
         picture=picture_of_sized,
         diameters=diameters,
         weights=border_weights(diameters, *fields[picture_of_sized].T),

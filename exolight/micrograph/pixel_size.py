@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from exolight.errors import InputError
@@ -113,34 +113,6 @@ def _distortions(calibration: Calibration, image_hw: tuple[int, int], recorded_n
             f"its {calibration.source} metadata describe {recorded_width} x {recorded_height} px, the file has {width} x {height}: "
             f"it was resized or cropped after recording{then}"
         )
-
-
-def pixel_size_warnings(pictures: Iterable[tuple[str, float | None, str]], tolerance: float = _SAME) -> list[str]:
-    """What a person should know before the sizes of these pictures are put together.
-
-    Args:
-        pictures: (name, nm per pixel or None, where that is from) of each.
-        tolerance: relative difference up to which two pixel sizes are one magnification.
-
-    Returns:
-        A sentence where magnifications are mixed, and one where some pictures have a pixel size and others have none.
-    """
-    rows = list(pictures)
-    known = sorted(((size, source, name) for name, size, source in rows if size is not None), key=lambda row: row[0])
-    without = [name for name, size, _ in rows if size is None]
-    groups: list[list[tuple[float, str, str]]] = []
-    for row in known:
-        if not groups or not _close(groups[-1][0][0], row[0], tolerance):
-            groups.append([])
-        groups[-1].append(row)
-    warnings = []
-    if len(groups) > 1:
-        parts = [f"{group[0][0]:.4g} nm per pixel in {len(group)} ({group[0][1]}; {group[0][2]}{', ...' if len(group) > 1 else ''})" for group in groups]
-        warnings.append(f"mixed magnifications: {', '.join(parts)}; if that is not meant, one of them is wrong and so are its sizes")
-    if known and without:
-        names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        warnings.append(f"{len(without)} of {len(rows)} pictures have no pixel size ({names}): their sizes stay in pixels; give pixel_size= or add it to them")
-    return warnings
 
 
 def _close(a: float, b: float, tolerance: float) -> bool:

@@ -21,9 +21,10 @@ from typing import NamedTuple
 from exolight.errors import InputError
 from exolight.inference.files import PREDICTION_TABLES, existing_path
 from exolight.measurement.compare import compare
+from exolight.measurement.population import population_from_rows
 from exolight.measurement.samples import write_sample_sheet
 from exolight.reporting.comparison import tell, write_comparison
-from exolight.reporting.population import SHEET, Row, choose_bin_width, diameter_name, read_population, write_statistics
+from exolight.reporting.population import SHEET, Row, choose_bin_width, diameter_name, not_analysable, sampled, write_statistics
 from exolight.reporting.tables import typed
 from exolight.reporting.unfinished import STATE, read_table
 
@@ -83,17 +84,19 @@ def run(command: Command) -> str:
     if not command.samples.exists() and command.samples == command.prediction / SHEET:
         write_sample_sheet(command.samples, [row["image"] for row in images])
         raise InputError(f"{command.samples}: there was no sample sheet, so one has been written; fill in donor and condition and repeat the command")
-    population = read_population(images, vesicles, command.samples)
+    rows = sampled(images, command.samples)
+    population, left_out = population_from_rows(rows, vesicles), not_analysable(rows)
+    beside = f" ({len(left_out)} of {len(rows)} pictures are not analysable and left out)" if left_out else ""
     bin_width = choose_bin_width(population, command.bin_width)
     try:
         comparisons = compare(population)
     except InputError as error:
-        raise InputError(f"{command.samples}: {error}") from error
+        raise InputError(f"{command.samples}: {error}{beside}") from error
     command.output.mkdir(parents=True, exist_ok=True)
     diameter = diameter_name(vesicles)
-    write_statistics(command.output, population, bin_width, diameter)
-    write_comparison(command.output, population, comparisons, bin_width, diameter, command.samples)
-    return f"{tell(comparisons)}\nstatistics.csv, comparison.csv, comparison.json and the figures size_histogram and compare are in {command.output}"
+    write_statistics(command.output, population, bin_width, diameter, left_out)
+    write_comparison(command.output, population, comparisons, bin_width, diameter, command.samples, left_out)
+    return f"{tell(comparisons)}\nstatistics.csv, comparison.csv, comparison.json and the figures size_histogram and compare are in {command.output}{beside}"
 
 
 def _check_finished(folder: Path) -> None:

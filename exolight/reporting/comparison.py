@@ -1,5 +1,6 @@
 """Conditions beside each other, as files and in sentences."""
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from math import isfinite
@@ -31,12 +32,15 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def write_comparison(folder: Path, population: Population, comparisons: Sequence[Comparison], bin_width: float, diameter: str, sheet: Path) -> None:
+def write_comparison(
+    folder: Path, population: Population, comparisons: Sequence[Comparison], bin_width: float, diameter: str, sheet: Path, left_out: Sequence[Row] = ()
+) -> None:
     """comparison.json with everything, comparison.csv with a row for each pair of conditions and quantity, figures/compare.png.
 
     Args:
         population: that was compared. comparisons: of its conditions.
         bin_width: of the histograms. diameter: what is called so, in words. sheet: where the conditions come from.
+        left_out: rows of pictures with a condition or without, that were not analysed and are in no number; those of each condition are counted.
     """
     content = {
         "version": version("exolight"),
@@ -45,6 +49,7 @@ def write_comparison(folder: Path, population: Population, comparisons: Sequence
         "diameter": diameter,
         "border_weighted": True,
         "bin_width": bin_width,
+        "not_analysable": Counter(row["condition"] for row in left_out if row["condition"]),
         "pairs": comparisons,
         "in_words": [line.strip() for line in tell(comparisons).splitlines()],
     }

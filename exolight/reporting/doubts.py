@@ -1,12 +1,14 @@
-"""Whether a detector's pictures are like those it has learned from."""
+"""What a person should know of a picture before believing its numbers: doubts about its pixel size, and how unlike those of the training it is."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from exolight.detections import Detections
-from exolight.inference.predictor import Prediction
+
+if TYPE_CHECKING:  # it takes torch along
+    from exolight.inference.predictor import Prediction
 
 TOLERANCE = 1.25  # pixel and object sizes this many times beyond the learned ones are pointed out
 
@@ -25,8 +27,12 @@ class Learned(NamedTuple):
     pixel_size_nm: float | None = None
 
 
-def doubt(prediction: Prediction, shown: Detections, learned: Learned) -> str | None:
-    """Why a picture may be beyond what the detector has learned, in words; None where nothing speaks for it."""
+def doubt(prediction: "Prediction", shown: Detections, learned: Learned) -> str | None:
+    """What is doubtful about a picture, in words: its pixel size, and whether it is beyond what the detector has learned. None where nothing is."""
+    return "; ".join(filter(None, (*prediction.micrograph.warnings, _unlike(prediction, shown, learned)))) or None
+
+
+def _unlike(prediction: "Prediction", shown: Detections, learned: Learned) -> str | None:
     pixel_size, sizes, range_nm = prediction.micrograph.pixel_size_nm, learned.object_size_px, learned.input_pixel_sizes_nm
     if learned.pixel_size_nm is not None and pixel_size is None:
         return f"pixel size unknown: scaled to fit, not to the {learned.pixel_size_nm:g} nm per pixel of the training"

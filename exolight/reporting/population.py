@@ -1,6 +1,8 @@
 """What a finished prediction says of the population: the statistics of every group, its figures, and its conditions beside each other."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from exolight.errors import InputError
 from exolight.figures.population import SizeSample, size_histogram_figure
 from exolight.figures.style import save
 from exolight.measurement.compare import compare
-from exolight.measurement.population import Population, population_from_rows
+from exolight.measurement.population import Population, is_analysed, population_from_rows
 from exolight.measurement.samples import join_samples, read_sample_sheet, write_sample_sheet
 from exolight.measurement.statistics import SizeStatistics, histogram
 from exolight.measurement.summary import Summary, summarise
@@ -56,7 +58,8 @@ def population_report(folder: Path, images: Sequence[Row], vesicles: Sequence[Ro
         InputError: the sheet cannot be read or does not fit the pictures, the tables do not fit each other, or the bins would be too many. Conditions
             that cannot be compared are a note.
     """
-    population = read_population(images, vesicles, samples)
+    rows = sampled(images, samples)
+    population, left_out = population_from_rows(rows, vesicles), not_analysable(rows)
     bin_width = choose_bin_width(population, bin_width)
     if not (folder / SHEET).exists():
         if samples is None:
@@ -64,20 +67,25 @@ def population_report(folder: Path, images: Sequence[Row], vesicles: Sequence[Ro
         else:
             (folder / SHEET).write_bytes(samples.read_bytes())
     diameter = diameter_name(vesicles)
-    summary = write_statistics(folder, population, bin_width, diameter)
+    summary = write_statistics(folder, population, bin_width, diameter, left_out)
     told = plain(summary) | {"diameter": diameter}
     if samples is not None and len(set(population.conditions.tolist()) - {""}) > 1:
         try:
-            write_comparison(folder, population, compare(population), bin_width, diameter, samples)
+            write_comparison(folder, population, compare(population), bin_width, diameter, samples, left_out)
         except InputError as error:
             told["notes"].append(f"conditions are not compared: {error}")
     return told
 
 
-def read_population(images: Sequence[Row], vesicles: Sequence[Row], samples: Path | None = None) -> Population:
-    """The population of a prediction, with what a sample sheet says of its pictures. Those that could not be read are left out. Raises ``InputError``."""
+def sampled(images: Sequence[Row], samples: Path | None = None) -> list[Row]:
+    """Rows of images.csv with what a sample sheet says of each; pictures that could not be read are left out. Raises ``InputError``."""
     rows = [row for row in images if not row.get("error")]
-    return population_from_rows(rows if samples is None else join_samples(rows, read_sample_sheet(samples)), vesicles)
+    return rows if samples is None else join_samples(rows, read_sample_sheet(samples))
+
+
+def not_analysable(rows: Sequence[Row]) -> list[Row]:
+    """Those of the ``sampled`` rows whose pictures were read, but not analysed: they are in no statistics, which is not being there with a count of 0."""
+    return [row for row in rows if not is_analysed(row)]
 
 
 def choose_bin_width(population: Population, asked: float | None = None) -> float:
@@ -94,15 +102,25 @@ def diameter_name(vesicles: Sequence[Row]) -> str:
     return "area-equivalent diameter" if any(row.get("measured_from") == "contour" for row in vesicles) else "box diameter √(w·h)"
 
 
-def write_statistics(folder: Path, population: Population, bin_width: float, diameter: str) -> Summary:
-    """statistics.csv, a row for each group of each level, and figures/size_histogram; returns the summary of everything."""
+def write_statistics(folder: Path, population: Population, bin_width: float, diameter: str, left_out: Sequence[Row] = ()) -> Summary:
+    """statistics.csv, a row for each group of each level, and figures/size_histogram; returns the summary of everything.
+
+    The pictures ``left_out``, see ``not_analysable``, are counted in a column of their own; a group that has no others has no numbers but that.
+    """
     drawn: list[tuple[str, Population, Summary]] = []
 
     def rows() -> Iterator[Row]:
-        for level, names, group, summary in _groups(population, bin_width):
-            if level in ("all", "condition"):
-                drawn.append((names.get("condition", ""), group, summary))
-            yield {"level": level} | dict.fromkeys(LEVELS["picture"], "") | names | _row(summary)
+        for level, names, group, missing in _groups(population, left_out):
+            row: Row = {"level": level} | dict.fromkeys(LEVELS["picture"], "") | names | {"not_analysable": missing}
+            if len(group.counts) or level == "all":
+                summary = summarise(group, bin_width, REPLICATES.get(level, 400))
+                if missing:
+                    words = f"{missing} of {missing + len(group.counts)} pictures are not analysable (images.csv says why): they are in no number"
+                    summary = replace(summary, notes=(words, *summary.notes))
+                if level in ("all", "condition"):
+                    drawn.append((names.get("condition", ""), group, summary))
+                row |= _row(summary)
+            yield row
 
     table = rows()
     first = next(table)
@@ -111,12 +129,19 @@ def write_statistics(folder: Path, population: Population, bin_width: float, dia
     return drawn[0][2]
 
 
-def _groups(population: Population, bin_width: float) -> Iterator[tuple[str, dict[str, str], Population, Summary]]:
-    """Level, names, pictures and numbers: of all, then of each group of each level that has a name."""
+def _groups(population: Population, left_out: Sequence[Row]) -> Iterator[tuple[str, dict[str, str], Population, int]]:
+    """Level, names, pictures and how many more are left out: of all, then of each group of each level that has a name."""
+    nothing = population.select(np.zeros(len(population.counts), bool))
     for level, names in LEVELS.items():
-        for key, group in population.split(*names).items() if names else [((), population)]:
+        groups = population.split(*names) if names else {(): population}
+        missing = Counter(tuple(_name(row, one) for one in names) for row in left_out)
+        for key in dict.fromkeys([*groups, *missing]):
             if not names or key[-1]:
-                yield level, dict(zip(names, key, strict=True)), group, summarise(group, bin_width, REPLICATES.get(level, 400))
+                yield level, dict(zip(names, key, strict=True)), groups.get(key, nothing), missing[key]
+
+
+def _name(row: Mapping[str, Any], level: str) -> str:
+    return str(row.get("image" if level == "picture" else level) or "")
 
 
 def _row(summary: Summary) -> Row:

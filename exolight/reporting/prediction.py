@@ -1,23 +1,29 @@
 """What a prediction leaves behind in its folder: tables, COCO and YOLO annotations, overlays, a summary, and its scores where the truth is known."""
 
 import json
+import re
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from exolight.data.writers.yolo import yolo_lines
 from exolight.detections import Detections
-from exolight.figures.overlays import draw_boxes, draw_scale_bar
+from exolight.figures.overlays import draw_boxes, draw_scale_bar, outline_scale_bar
+from exolight.figures.quality import shade, stamp
 from exolight.inference.files import PREDICTION_TABLES
 from exolight.inference.predictor import Failure, Prediction
+from exolight.measurement.population import is_analysed
 from exolight.measurement.vesicles import Measurement, measure
+from exolight.micrograph import Header, doubts_of_scale
+from exolight.quality import assess
 from exolight.reporting.doubts import Learned
 from exolight.reporting.names import output_stems, picture_names
 from exolight.reporting.tables import IMAGE_COLUMNS, Row, coco_dataset, image_row, open_table, typed, vesicle_columns, vesicle_rows
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 
 SHOWN_SCORES = {"mAP": "map", "mAP50": "map_50", "precision": "precision", "recall": "recall", "F1": "f1"}
 KEPT = ".kept"  # folder of what the end needs of each picture: its weak detections to be scored, its outlines
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 WRITTEN_BEHIND = 4  # pictures that may still be measured and on their way to the disk
 
 
@@ -38,7 +45,8 @@ class Report:
     Args:
         folder: made if needed. Gets detections.csv (a row a vesicle), images.csv (a row a picture, zeros and failures included), detections.coco.json,
             labels/*.txt (YOLO: class cx cy w h confidence), overlays/*.png, summary.json, statistics.csv (a row a group: all, condition, donor, sample,
-            picture), samples.csv, figures/*, and metrics.json with ``truth``.
+            picture), samples.csv, figures/*, and metrics.json with ``truth``. A picture that is not analysable has no count in images.csv, which is not a
+            count of 0, and no row or annotation in the others; ``truth`` scores it all the same.
         pictures: all files, from which names are made that differ where file names don't.
         class_names: what the labels mean.
         settings: plain values for the summary: checkpoint, thresholds, and so on.
@@ -49,6 +57,8 @@ class Report:
         truth: what is really there.
         samples: a sample sheet, which says of which donor, sample and condition each picture is.
         temperature: of the detector's scores, fitted on its validation pictures, to be judged on these.
+        quality: "check": a picture is not analysable when ``exolight.quality`` rejects it, and the part of one that shows no film is not analysed; "ignore":
+            the verdict is only told; "none": nobody looks, which saves some 15 ms a picture.
 
     Attributes:
         missing: the pictures that are not done in ``folder`` yet.
@@ -68,10 +78,11 @@ class Report:
         truth: Truth | None = None,
         samples: Path | None = None,
         temperature: float | None = None,
+        quality: Literal["check", "ignore", "none"] = "check",
     ) -> None:
         self.folder, self.pictures, self.class_names, self.settings = folder, list(pictures), list(class_names), dict(settings)
         self.score, self.overlays, self.contour, self.learned, self.truth = score, overlays, contour, learned or Learned(), truth
-        self.samples, self.temperature = samples, temperature
+        self.samples, self.temperature, self.quality = samples, temperature, quality
         self.metrics: Row | None = None
         self.names = picture_names(pictures)
         self.stems = dict(zip(pictures, output_stems([self.names[path] for path in pictures]), strict=True))
@@ -109,6 +120,7 @@ class Report:
         """What is written when all pictures are done; returns the summary as written."""
         vesicles, rows = ([typed(row) for row in read_table(self.folder / name)] for name in PREDICTION_TABLES)
         images, failures = [row for row in rows if not row["error"]], [{"image": row["image"], "reason": row["error"]} for row in rows if row["error"]]
+        analysed = [row for row in images if is_analysed(row)]
         kept = {path: self.folder / KEPT / f"{self.stems[path]}.npz" for path in self.pictures}
         kept = {path: file for path, file in kept.items() if file.exists()}
         summary = summarise(vesicles, images, failures, self.class_names, self.settings)
@@ -118,14 +130,15 @@ class Report:
             diameters = {path: one[1] for path, one in scored.items()}
             sizes = {row["image"]: row["pixel_size_nm"] for row in images}
             known = (found, self.score, {path: sizes[self.names[path]] for path in found}, self.temperature, diameters)
-            self.metrics = self.truth.scores(*known) | {"pictures_without_truth": len(images) - len(found)}
+            unusable = {self.names[path] for path in found} - {row["image"] for row in analysed}
+            self.metrics = self.truth.scores(*known) | {"pictures_without_truth": len(images) - len(found), "pictures_not_analysable": len(unusable)}
             _write_json(self.folder / "metrics.json", self.metrics)
             save_all(self.truth.figures(*known), self.folder / "figures")
         outlines = {self.names[path]: _outlines(file) for path, file in kept.items()} if self.contour else {}
-        _write_json(self.folder / "detections.coco.json", coco_dataset(vesicles, images, self.class_names, outlines))
+        _write_json(self.folder / "detections.coco.json", coco_dataset(vesicles, analysed, self.class_names, outlines))
         from exolight.reporting.population import population_report  # here: it takes matplotlib along
 
-        summary["population"] = population_report(self.folder, images, vesicles, self.samples) if images else None
+        summary["population"] = population_report(self.folder, images, vesicles, self.samples) if analysed else None
         _write_json(self.folder / "summary.json", summary)
         finish(self.folder)
         shutil.rmtree(self.folder / KEPT, ignore_errors=True)  # not before: whoever is interrupted here comes back for them
@@ -141,32 +154,56 @@ class Report:
         scored = self.truth is not None and self.truth.fits(prediction.path, prediction.image.shape)
         if scored or self.contour:
             _keep(self.folder / KEPT / f"{stem}.npz", prediction.detections if scored else None, measured)
-        _write_labels(self.folder / "labels" / f"{stem}.txt", prediction, shown)
+        quality = None if self.quality == "none" else assess(prediction.micrograph)
+        rows = []
+        rejected = self.quality == "check" and quality is not None and quality.verdict == "reject"
+        if rejected:
+            shown, measured = Detections.empty(), []
+        else:
+            text = yolo_lines(shown.boxes, shown.labels, prediction.image.shape, shown.scores)
+            (self.folder / "labels" / f"{stem}.txt").write_text(text, encoding="utf-8")  # an empty file says that there is nothing
+            rows = vesicle_rows(name, prediction, shown, measured, self.class_names, self.contour)
         if self.overlays:
             canvas = draw_boxes(prediction.image, shown.boxes, scores=shown.scores, outlines=[one.outline for one in measured])
-            write_png(self.folder / "overlays" / f"{stem}.png", draw_scale_bar(canvas, prediction.micrograph.pixel_size_nm, shown.boxes))
-        rows = vesicle_rows(name, prediction, shown, measured, self.class_names, self.contour)
-        return rows, image_row(name, prediction, shown, self.learned)
+            if self.quality == "check" and quality is not None:
+                shade(canvas, quality.mask)
+            if rejected and quality is not None:
+                stamp(canvas, f"not analysable: {quality.reasons[0]}")
+            kept_free: Sequence[int] = ()
+            if (bar := prediction.scale_bar) is not None:
+                words = f"{bar.label or 'length not read'}: {bar.length_px:.0f} px"
+                kept_free = outline_scale_bar(canvas, [bar.box_xyxy, bar.label_xyxy or bar.box_xyxy], words)
+            write_png(self.folder / "overlays" / f"{stem}.png", draw_scale_bar(canvas, prediction.micrograph.pixel_size_nm, shown.boxes, kept_free))
+        return rows, image_row(name, prediction, shown, self.learned, quality, self.quality == "check")
 
 
 def tell(summary: Row, folder: Path, metrics: Row | None = None) -> str:
     """The summary in a few lines, for the terminal."""
-    images = summary["images"] - summary["failed"]
-    lines = [f"{summary['vesicles']} found in {images} pictures; the results are in {folder}"]
+    images, rejected = summary["images"] - summary["failed"], summary["not_analysable"]
+    lines = [f"{summary['vesicles']} found in {images - len(rejected)} pictures; the results are in {folder}"]
+    if rejected:
+        faults = ", ".join(f"{count} {fault}" for fault, count in Counter(row["reason"].partition(":")[0] for row in rejected).most_common())
+        lines.append(f"not analysable: {len(rejected)} of {images} pictures ({faults}); they are left out, not counted as 0 (quality=ignore counts them)")
     sizes, unit = (summary["diameter_nm"], "nm") if summary["diameter_nm"] else (summary["diameter_px"], "px")
     if sizes:
-        note = "" if unit == "nm" else " (the files do not say how many nm a pixel is: give pixel_size=)"
+        note = "" if unit == "nm" else " (the files do not say how many nm a pixel is: give pixel_size=, or pixel_size=scalebar)"
         lines.append(f"diameter: median {sizes['median']:.1f} {unit}, half of them {sizes['q25']:.1f} to {sizes['q75']:.1f} {unit}{note}")
     if metrics is not None:
         missing = metrics["pictures_without_truth"]
         beside = f"; {missing} have no truth of their name and size" if missing else ""
-        lines.append(f"scored {metrics['pictures']} pictures with {metrics['objects']} objects{beside}: metrics.json")
+        unusable = metrics["pictures_not_analysable"]
+        among = f", {unusable} not analysable ones among them," if unusable else ""
+        lines.append(f"scored {metrics['pictures']} pictures{among} with {metrics['objects']} objects{beside}: metrics.json")
         numbers = [f"{name} {metrics[key]:.3f}" for name, key in SHOWN_SCORES.items() if metrics[key] is not None]
         lines.append(", ".join(numbers) + f" at score {metrics['threshold']:.3g}" if numbers else "nothing could be scored")
     if images:
         lines.append("a picture took " + ", ".join(f"{value:.0f} ms {name}" for name, value in summary["milliseconds"].items()))
-    for warning, count in Counter(row["warning"] for row in summary["warnings"]).most_common():
-        lines.append(f"warning: {count} of {images} pictures: {warning}")
+    lines += [f"warning: {doubt}" for doubt in summary["doubts_of_scale"]]
+    alike: dict[str, list[str]] = {}
+    for row in summary["warnings"]:
+        alike.setdefault(_NUMBER.sub("#", row["warning"]), []).append(row["warning"])
+    for same in sorted(alike.values(), key=len, reverse=True):
+        lines.append(f"warning: {len(same)} of {images} pictures: {same[0]}{' (or the like)' if len(set(same)) > 1 else ''}")
     return "\n".join(lines)
 
 
@@ -178,16 +215,22 @@ def summarise(vesicles: Sequence[Row], images: Sequence[Row], failures: Sequence
         "settings": dict(settings),
         "images": len(images) + len(failures),
         "failed": len(failures),
+        "not_analysable": [{"image": row["image"], "reason": row["quality_reason"]} for row in images if not is_analysed(row)],
         "vesicles": len(vesicles),
         "vesicles_on_border": len(vesicles) - len(whole),
         "vesicles_of_class": {name: sum(row["class"] == name for row in vesicles) for name in class_names},
-        "vesicles_per_image": _statistics([row["count"] for row in images]),
+        "vesicles_per_image": _statistics([row["count"] for row in images if is_analysed(row)]),
         "diameter_px": _statistics([row["diameter_px"] for row in whole]),
         "diameter_nm": _statistics([row["diameter_nm"] for row in whole if row["diameter_nm"] is not None]),
         "milliseconds": {key: _mean([row[f"{key}_ms"] for row in images]) for key in ("read", "network", "suppression")},
+        "doubts_of_scale": doubts_of_scale([_header(row) for row in images]) if len(images) > 1 else [],
         "warnings": [{"image": row["image"], "warning": row["warning"]} for row in images if row["warning"]],
         "failures": list(failures),
     }
+
+
+def _header(row: Row) -> Header:
+    return Header((row["height"], row["width"]), row["pixel_size_nm"], row["pixel_size_source"], Path(row["image"]), (row["warning"] or "",))
 
 
 def _statistics(values: Sequence[float]) -> dict[str, float] | None:
@@ -240,14 +283,6 @@ def _outlines(path: Path) -> list[NDArray[np.float32] | None]:
     with np.load(path) as arrays:
         pieces = np.split(arrays["points"], np.cumsum(arrays["lengths"])[:-1]) if len(arrays["lengths"]) else []
     return [piece if len(piece) else None for piece in pieces]
-
-
-def _write_labels(path: Path, prediction: Prediction, detections: Detections) -> None:
-    height, width = prediction.image.shape
-    boxes = detections.boxes.astype(np.float64) / (width, height, width, height)
-    centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    rows = zip(detections.labels, *centres.T, *sizes.T, detections.scores, strict=True)
-    path.write_text("".join(f"{label} {x:.6f} {y:.6f} {w:.6f} {h:.6f} {score:.4f}\n" for label, x, y, w, h, score in rows), encoding="utf-8")
 
 
 def write_png(path: Path, rgb: NDArray[np.uint8]) -> None:

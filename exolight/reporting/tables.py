@@ -4,21 +4,25 @@ import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from exolight.data.writers.coco import coco_annotation
 from exolight.detections import Detections
-from exolight.inference.predictor import Prediction
 from exolight.measurement.shape import Shape
 from exolight.measurement.vesicles import Greys, Measurement
+from exolight.quality import Quality
 from exolight.reporting.doubts import Learned, doubt
+
+if TYPE_CHECKING:  # with it torch would come, which the comparison of finished predictions does without
+    from exolight.inference.predictor import Prediction
 
 Row = dict[str, Any]
 
 IMAGE_COLUMNS = (
-    "image", "width", "height", "count", "pixel_size_nm", "pixel_size_source", "views", "read_ms", "network_ms", "suppression_ms", "warning", "error",
+    "image", "width", "height", "count", "pixel_size_nm", "pixel_size_source", "quality_verdict", "quality_reason", "analysed_share",
+    "views", "read_ms", "network_ms", "suppression_ms", "warning", "error",
 )  # fmt: skip
 VESICLE_COLUMNS = ("image", "x1", "y1", "x2", "y2", "score", "class", "diameter_px", "diameter_nm", "on_border")
 # Of outlines: what ``Measurement.record`` gives, lengths and areas in px and in nm.
@@ -30,7 +34,7 @@ CONTOUR_COLUMNS = (
 )  # fmt: skip
 
 _CORNERS = {"x1", "y1", "x2", "y2"}
-_WORDS = {"image", "class", "measured_from", "pixel_size_source", "warning", "error"}
+_WORDS = {"image", "class", "measured_from", "pixel_size_source", "quality_verdict", "quality_reason", "warning", "error"}
 _WHOLE_NUMBERS = {"width", "height", "count", "views"}
 
 
@@ -39,7 +43,9 @@ def vesicle_columns(contour: bool) -> tuple[str, ...]:
     return VESICLE_COLUMNS + CONTOUR_COLUMNS if contour else VESICLE_COLUMNS
 
 
-def vesicle_rows(name: str, prediction: Prediction, shown: Detections, measured: Sequence[Measurement], class_names: Sequence[str], contour: bool) -> list[Row]:
+def vesicle_rows(
+    name: str, prediction: "Prediction", shown: Detections, measured: Sequence[Measurement], class_names: Sequence[str], contour: bool
+) -> list[Row]:
     """The rows of detections.csv of one picture; in nm only where the pixel size is known.
 
     Args:
@@ -55,13 +61,39 @@ def vesicle_rows(name: str, prediction: Prediction, shown: Detections, measured:
     return rows
 
 
-def image_row(name: str, prediction: Prediction, shown: Detections, learned: Learned) -> Row:
-    """The row of images.csv of one picture that could be read."""
+def image_row(name: str, prediction: "Prediction", shown: Detections, learned: Learned, quality: Quality | None = None, check_quality: bool = True) -> Row:
+    """The row of images.csv of one picture that could be read.
+
+    Args:
+        shown: what counts. learned: what the detector knows.
+        quality: of the picture; None: nobody looked.
+        check_quality: whether one that is rejected has no count, which is not a count of 0, and whether what shows no film is left out of the analysed share
+            of the picture; else the verdict is only told.
+    """
     height, width = prediction.image.shape
     micrograph, found = prediction.micrograph, prediction.found
-    times = (round(prediction.read_ms, 1), round(found.network_ms, 1), round(found.suppression_ms, 1))
-    values = (name, width, height, len(shown), micrograph.pixel_size_nm, micrograph.pixel_size_source, found.views, *times)
-    return dict(zip(IMAGE_COLUMNS, (*values, doubt(prediction, shown, learned), None), strict=True))
+    rejected, share, warnings = False, 1.0, [doubt(prediction, shown, learned)]
+    if quality is not None:
+        rejected = check_quality and quality.verdict == "reject"
+        share = 0.0 if rejected else round(quality.analysed_share, 4) if check_quality else 1.0
+        warnings += [f"picture quality: {quality.faults}"] if quality.faults and not rejected else []
+    return {
+        "image": name,
+        "width": width,
+        "height": height,
+        "count": None if rejected else len(shown),
+        "pixel_size_nm": micrograph.pixel_size_nm,
+        "pixel_size_source": micrograph.pixel_size_source,
+        "quality_verdict": quality.verdict if quality else None,
+        "quality_reason": quality.reason or None if quality else None,
+        "analysed_share": share,
+        "views": found.views,
+        "read_ms": round(prediction.read_ms, 1),
+        "network_ms": round(found.network_ms, 1),
+        "suppression_ms": round(found.suppression_ms, 1),
+        "warning": "; ".join(filter(None, warnings)) or None,
+        "error": None,
+    }
 
 
 def typed(row: Mapping[str, str]) -> Row:
@@ -80,12 +112,10 @@ def coco_dataset(vesicles: Sequence[Row], images: Sequence[Row], class_names: Se
     remaining = {name: iter(of_picture) for name, of_picture in outlines.items()}
     annotations = []
     for index, row in enumerate(vesicles, 1):
-        x, y, width, height = row["x1"], row["y1"], round(row["x2"] - row["x1"], 2), round(row["y2"] - row["y1"], 2)
-        annotation: Row = {"id": index, "image_id": image_ids[row["image"]], "category_id": class_names.index(row["class"]) + 1}
-        annotation |= {"bbox": [x, y, width, height], "area": round(width * height, 2), "iscrowd": 0, "score": row["score"]}
         outline = next(remaining[row["image"]]) if row["image"] in remaining else None
-        if outline is not None:
-            annotation |= {"area": row["area_px2"], "segmentation": [np.round(outline, 2).astype(float).ravel().tolist()]}
+        box = [row[side] for side in ("x1", "y1", "x2", "y2")]
+        annotation = {"id": index, "image_id": image_ids[row["image"]]}
+        annotation |= coco_annotation(box, class_names.index(row["class"]) + 1, outline, row["score"])
         annotations.append(annotation)
     return {
         "images": [{"id": image_ids[row["image"]], "file_name": row["image"], "width": row["width"], "height": row["height"]} for row in images],
@@ -120,5 +150,5 @@ def _plain(name: str, value: Any) -> Any:
 
 def _kind(column: str) -> Callable[[str], Any]:
     if column == "on_border":
-        return "True".__eq__
+        return lambda text: text.casefold() == "true"  # Excel saves TRUE
     return str if column in _WORDS else int if column in _WHOLE_NUMBERS else float

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from exolight.figures.curves import confidence_curve_figure, precision_recall_figure
 from exolight.figures.labels import labels_figure
-from exolight.figures.overlays import PLAIN_COLOUR, draw_boxes, draw_scale_bar
+from exolight.figures.overlays import BAR_COLOUR, PLAIN_COLOUR, draw_boxes, draw_scale_bar, outline_scale_bar
 from exolight.figures.sheets import mosaic_figure
 from exolight.figures.style import DPI, WIDTH_INCH, save, shorten
 from exolight.figures.training import results_figure
@@ -204,6 +204,26 @@ def test_the_scale_bar_makes_room_for_boxes() -> None:
     assert corner([right, left]) == (False, True)
     assert corner([right, left, above]) == (False, False)
     assert corner([right, left, above, [10, 10, 60, 60]]) == (True, True)
+
+
+@pytest.mark.parametrize("top", [370.0, 8.0])
+def test_a_burned_in_bar_is_outlined_and_not_hidden(top: float) -> None:
+    bar, label = (250.0, top, 350.0, top + 6), (270.0, top + 10, 330.0, top + 24)
+    canvas = np.full((400, 400, 3), 100, np.uint8)
+    taken = outline_scale_bar(canvas, [bar, label], "500 nm: 100 px")
+    green = (canvas == BAR_COLOUR).all(axis=2)
+    rows, columns = np.nonzero(green)
+    assert taken[0] <= columns.min()
+    assert taken[1] <= rows.min()
+    assert columns.max() < taken[2]
+    assert rows.max() < taken[3]
+    assert 0 <= taken[1] < taken[3] <= 400  # the words are inside the picture
+    assert green[int(top) - 2, 248:352].all()  # the frame runs outside the bar
+    assert not green[int(top) : int(top) + 6, 250:350].any()
+    before = canvas[taken[1] : taken[3], taken[0] : taken[2]].copy()
+    draw_scale_bar(canvas, 1.0, [[10, 350, 60, 390], [10, 10, 60, 60], [350, 10, 390, 60]], [taken])
+    assert (canvas == 245).all(axis=2).any()
+    assert (canvas[taken[1] : taken[3], taken[0] : taken[2]] == before).all()
 
 
 def test_no_scale_bar_without_a_scale() -> None:

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from exolight.errors import InputError
 from exolight.inference.command_line import Command, choose_thresholds, default_checkpoint, describe, read_command
+from exolight.inference.pixel_sizes import PixelSize
 from exolight.thresholds import Thresholds
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -30,10 +31,12 @@ def test_paths_and_options_are_told_apart() -> None:
     assert command.paths == paths
     assert command.thresholds["score"] == 0.4
     assert command.thresholds["iou"] == 0.45
-    assert command.pixel_size_nm == 1.5
+    assert command.pixel_size == PixelSize(1.5)
     assert command.output == Path("out")
     assert (command.device, command.backend, command.batch_size) == ("auto", "auto", None)
     assert read("batch_size=3").batch_size == 3
+    assert [read(f"quality={value}").quality for value in ("check", "ignore", "none")] == ["check", "ignore", "none"]
+    assert command.quality == "check"
     assert (command.tile, command.augmented, command.overlays, command.truth, command.chosen) == ("auto", False, True, None, False)
     command = read("tile=640", "tta=true", "overlays=false", "truth=truth, 2 (new)", "backend=onnx")
     assert (command.tile, command.augmented, command.overlays, command.truth, command.backend) == (640, True, False, Path("truth, 2 (new)"), "onnx")
@@ -65,6 +68,11 @@ def test_checkpoint_and_output_are_verbatim(name: str) -> None:
         ("pixel_size=big", "a number"),
         ("pixel_size=-1", "pixel size"),
         ("pixel_size=true", "a number"),
+        ("pixel_size=scalebra", "pixel_size=scalebra: a number of nanometres per pixel is needed, or scalebar"),
+        ("scalebar_nm=0", "scalebar_nm=0: a bar has a length above 0"),
+        ("scalebar_nm=-5", "scalebar_nm=-5: a bar has a length above 0"),
+        ("scalebar_nm=inf", "scalebar_nm=inf: a bar has a length above 0"),
+        ("scalebar_nm=500nm", "scalebar_nm=500nm: a number is needed"),
         ("batch_size=2.5", "whole number"),
         ("tile=big", "auto, none or a number"),
         ("tile=1.5", "auto, none or a number"),
@@ -73,12 +81,25 @@ def test_checkpoint_and_output_are_verbatim(name: str) -> None:
         ("output=", "nothing stands behind it"),
         ("truth=", "nothing stands behind it"),
         ("overlays=maybe", "true or false"),
+        ("quality=bad", "check .*, ignore or none"),
     ],
 )
 def test_mistakes_are_one_line(argument: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         read("a.png", argument)
     assert "\n" not in str(caught.value)
+
+
+def test_the_scale_bar_as_pixel_size() -> None:
+    assert read().pixel_size == PixelSize()
+    assert read("pixel_size=scalebar").pixel_size == PixelSize(scale_bar=True)
+    assert read("scalebar_nm=500").pixel_size == read("scalebar_nm=500", "pixel_size=scalebar").pixel_size == PixelSize(scale_bar=True, scale_bar_nm=500)
+    with pytest.raises(InputError, match=r"pixel_size=1\.5 and a scale bar both say how large a pixel is"):
+        read("pixel_size=1.5", "scalebar_nm=500")
+    asked = [(), ("pixel_size=2",), ("pixel_size=scalebar",), ("scalebar_nm=500",), ("scalebar_nm=200",)]
+    settings = [read(*arguments).settings() for arguments in asked]  # an interrupted prediction goes on only where they are the same
+    assert all(settings.count(one) == 1 for one in settings)
+    assert settings[3]["scale_bar_nm"] == 500
 
 
 def test_every_preset() -> None:

@@ -23,6 +23,13 @@ from exolight.thresholds import Thresholds
 PROGRAM = Path(__file__).parents[2] / "predict.py"
 
 
+def film(seed: int, hw: tuple[int, int]) -> np.ndarray:
+    """A picture of a quality that can be analysed: grain of all sizes."""
+    rng = np.random.default_rng(seed)
+    grain = sum(sigma * cv2.GaussianBlur(rng.standard_normal(hw).astype(np.float32), (0, 0), sigma) for sigma in (1, 3, 9))
+    return np.clip(128 + 20 * grain + 2 * rng.standard_normal(hw), 0, 255).astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
     spec = importlib.util.spec_from_file_location("predict", PROGRAM)
@@ -45,7 +52,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "EV grid 3 (donor 2)"
     folder.mkdir()
     for name, shape in (("exo, 2.png", (80, 120)), ("Proença.tif", (64, 64))):
-        pixels = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+        pixels = film(0, shape)
         (folder / name).write_bytes(cv2.imencode(Path(name).suffix, pixels)[1].tobytes())
     return tmp_path
 
@@ -61,6 +68,28 @@ def test_all_well(program: ModuleType, workplace: Path, capsys: pytest.CaptureFi
     assert images["count"].sum() == len(vesicles) == summary["vesicles"]
     assert images["pixel_size_nm"].tolist() == [1.5, 1.5]
     assert len(list(Path("out/overlays").iterdir())) == len(list(Path("out/labels").iterdir())) == 2
+
+
+def test_sized_by_the_scale_bar(program: ModuleType, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = np.random.default_rng(0).normal(120, 15, (300, 400)).clip(0, 255).astype(np.uint8)
+    cv2.imwrite("without.png", pixels)
+    pixels[270:276, 200:300] = 255
+    cv2.putText(pixels, "200 nm", (205, 260), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 255, 2, cv2.LINE_AA)
+    cv2.imwrite("with.png", pixels)
+    arguments = ["with.png", "without.png", "checkpoint=best µ.ckpt", "device=cpu", "backend=torch", "quality=ignore"]
+    assert program.main([*arguments, "pixel_size=scalebar", "output=out"]) == 0
+    images = pd.read_csv("out/images.csv").set_index("image")
+    assert images.loc["with.png", "pixel_size_nm"] == pytest.approx(2.0, rel=0.01)
+    assert images.loc["with.png", "pixel_size_source"].startswith("scale bar (200 nm, confidence 0.9")
+    assert np.isnan(images.loc["without.png", "pixel_size_nm"])
+    assert "no scale bar was found: sized in px only" in images.loc["without.png", "warning"]
+    assert "no scale bar was found" in capsys.readouterr().out
+    assert json.loads(Path("out/summary.json").read_text(encoding="utf-8"))["settings"]["scale_bar"] is True
+    overlay = cv2.imread("out/overlays/with.png")
+    assert (overlay[268, 198:302] == (90, 255, 90)).all()  # a frame around the bar
+    assert not (cv2.imread("out/overlays/without.png") == (90, 255, 90)).all(axis=2).any()
+    assert program.main([*arguments, "scalebar_nm=500", "output=given"]) == 0
+    assert pd.read_csv("given/images.csv").set_index("image").loc["with.png", "pixel_size_nm"] == pytest.approx(5.0, rel=0.01)
 
 
 def test_without_a_checkpoint_the_shipped_detector(
@@ -80,6 +109,18 @@ def test_without_a_checkpoint_the_shipped_detector(
 def test_nothing_found_is_a_result(program: ModuleType, workplace: Path) -> None:
     assert program.main(["EV grid 3 (donor 2)", "checkpoint=best µ.ckpt", "thresholds.score=1", "output=out", "device=cpu"]) == 0
     assert pd.read_csv("out/images.csv")["count"].tolist() == [0, 0]
+
+
+def test_what_is_only_noise_is_no_result(program: ModuleType, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (160, 160)).astype(np.uint8)
+    Path("EV grid 3 (donor 2)", "noise.png").write_bytes(cv2.imencode(".png", noise)[1].tobytes())
+    arguments = ["EV grid 3 (donor 2)", "checkpoint=best µ.ckpt", "device=cpu"]
+    assert program.main([*arguments, "output=out"]) == 0
+    assert "not analysable: 1 of 3 pictures (1 nearly empty)" in capsys.readouterr().out
+    assert pd.read_csv("out/images.csv").set_index("image")["count"].isna().to_dict() == {"Proença.tif": False, "exo, 2.png": False, "noise.png": True}
+    assert program.main([*arguments, "output=all", "quality=ignore"]) == 0
+    assert "not analysable" not in capsys.readouterr().out
+    assert pd.read_csv("all/images.csv")["count"].notna().all()
 
 
 def test_a_corrupt_picture_is_listed_and_the_others_are_done(program: ModuleType, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +187,7 @@ def test_interrupted_and_started_again(workplace: Path, signal_name: str) -> Non
     many = workplace / "many"
     many.mkdir()
     for number in range(24):
-        pixels = np.random.default_rng(number).integers(0, 255, (900, 900)).astype(np.uint8)
+        pixels = film(number, (900, 900))
         (many / f"{number:02}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
     # large pictures and small batches, so that there is a middle to interrupt
     command = [sys.executable, str(PROGRAM), "many", "checkpoint=best µ.ckpt", "device=cpu", "backend=torch", "batch_size=2", "tile=none"]

@@ -12,8 +12,9 @@ from exolight.checkpoint import LoadedDetector
 from exolight.detections import Detections
 from exolight.errors import InputError
 from exolight.inference import predictor as module
+from exolight.inference.pixel_sizes import PixelSize
 from exolight.inference.predictor import Failure, Found, Prediction, Predictor, ahead, choose_device
-from exolight.micrograph import Micrograph
+from exolight.micrograph import Micrograph, ScaleBar
 from exolight.thresholds import Thresholds
 
 
@@ -118,7 +119,7 @@ def test_files_keep_their_order_and_a_corrupt_one_fails_alone(tmp_path: Path) ->
     for path, shape in zip(paths, SHAPES, strict=True):
         path.write_bytes(cv2.imencode(".png", picture(*shape))[1].tobytes())
     paths[1].write_bytes(b"no picture")
-    first, second, third = Predictor(BrightSquare(), Thresholds(score=0.5), 160, batch_size=2).predict_files(paths, pixel_size_nm=1.5)
+    first, second, third = Predictor(BrightSquare(), Thresholds(score=0.5), 160, batch_size=2).predict_files(paths, PixelSize(1.5))
     assert isinstance(second, Failure)
     assert "broken" in second.reason
     for prediction, path, index in ((first, paths[0], 0), (third, paths[2], 2)):
@@ -164,7 +165,7 @@ def test_a_picture_too_large_for_the_memory_fails_alone(tmp_path: Path) -> None:
     for path, shape in zip(paths, (SHAPES[0], (600, 600, (40, 60, 120, 140)), SHAPES[2]), strict=True):
         path.write_bytes(cv2.imencode(".png", picture(*shape))[1].tobytes())
     predictor = Predictor(Small(), Thresholds(score=0.5), 160, batch_size=3, pixel_size_nm=1.0)
-    first, second, third = predictor.predict_files(paths, pixel_size_nm=1.0)  # at that scale 600 px stay 600 px
+    first, second, third = predictor.predict_files(paths, PixelSize(1.0))  # at that scale 600 px stay 600 px
     assert isinstance(first, Failure)  # 320 px wide
     assert isinstance(second, Failure)
     assert "600 x 600 px could not be predicted (not enough memory" in second.reason
@@ -215,3 +216,20 @@ def test_the_scale_is_that_of_the_usual_look() -> None:
         assert predictor.detect([image])[0].scale == 0.5
     tiled = Predictor(BrightSquare(), Thresholds(score=0.5), 160, tile=160, augmented=True)
     assert tiled.detect([image])[0].scale == 1.0
+
+
+def test_what_stands_on_the_scale_bar_or_its_label_is_no_vesicle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where the bar was asked for and found."""
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), picture(64, 64, (20, 40, 30, 48), np.uint8))
+    for bar, count in (
+        (None, 1),
+        (ScaleBar(30, (5.0, 55.0, 35.0, 58.0), "100 nm", 100.0, (15.0, 38.0, 33.0, 50.0), 0.99), 0),
+        (ScaleBar(30, (18.0, 43.0, 50.0, 46.0), None, None, None, 0.99), 0),
+        (ScaleBar(30, (5.0, 55.0, 35.0, 58.0), "100 nm", 100.0, (15.0, 50.0, 33.0, 54.0), 0.99), 1),
+    ):
+        monkeypatch.setattr("exolight.inference.pixel_sizes.find_scale_bar", lambda *_, bar=bar: bar)
+        predictor = Predictor(BrightSquare(), Thresholds(score=0.5), 64)
+        (one,) = predictor.predict_files([path], PixelSize(scale_bar=True))
+        assert isinstance(one, Prediction)
+        assert len(one.detections) == count

@@ -7,7 +7,7 @@ import pytest
 from populations import population
 
 from exolight.errors import InputError
-from exolight.measurement.population import border_weights, members, population_from_rows
+from exolight.measurement.population import border_weights, is_analysed, members, population_from_rows
 from exolight.measurement.statistics import count_statistics, size_statistics
 from exolight.measurement.summary import summarise
 
@@ -50,8 +50,9 @@ def test_border_weights_take_the_bias_out() -> None:
 
 def test_a_prediction_becomes_a_population() -> None:
     pictures = [
-        picture("a.tif", donor="d1", sample="s1", condition="old", masked_px=100_000),
+        picture("a.tif", donor="d1", sample="s1", condition="old", analysed_share=0.8),
         picture("broken.tif", error="unreadable"),
+        picture("blurred.tif", count=None, analysed_share=0.0),
         picture("empty.tif", donor="d1", sample="s2", condition="old"),
         picture("b.tif", pixel_size=1.0),
         picture("unknown.tif", pixel_size=None),
@@ -77,6 +78,13 @@ def test_a_prediction_becomes_a_population() -> None:
     assert counts.area_um2 == pytest.approx(4.1)
     assert counts.density_per_um2 == pytest.approx(5 / 4.1)
     assert counts.density_weighted_per_um2 == pytest.approx(found.weights.sum() / 4.1)
+
+
+def test_a_count_of_0_is_a_count_and_none_is_none() -> None:
+    assert is_analysed(picture("a")) is is_analysed(picture("a", count=0)) is is_analysed(picture("a", count=3)) is True
+    assert is_analysed(picture("a", count=None)) is is_analysed(picture("a", count=None, error="broken")) is False
+    with pytest.raises(InputError, match="not among the 0 pictures"):
+        population_from_rows([picture("a", count=None)], [vesicle("a", 50, 100)])
 
 
 def test_without_any_pixel_size_sizes_are_in_px() -> None:

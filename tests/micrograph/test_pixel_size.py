@@ -1,8 +1,7 @@
-"""Units one by one; what a file says against what the user gives; pictures that do not belong together."""
+"""Units one by one; what a file says against what the user gives."""
 
 import pytest
 
-from exolight.micrograph import pixel_size_warnings
 from exolight.micrograph.pixel_size import Calibration, nanometres, settle
 
 HW = (40, 70)
@@ -55,21 +54,3 @@ def test_a_recorded_size_that_is_not_the_files() -> None:
     assert warning == "its FEI TIFF metadata describe 280 x 160 px, the file has 70 x 40: it was resized or cropped after recording"
     (warning,) = settle(Calibration("FEI TIFF", 1.5, recorded_hw=(160, 280)), HW)[2]
     assert warning.endswith("; if it was resized, its pixels are 6 nm, not 1.5")
-
-
-def test_mixed_magnifications() -> None:
-    rows = [("a.tif", 0.6, "FEI TIFF"), ("b.tif", 1.2, "ImageJ TIFF"), ("c.tif", 0.605, "FEI TIFF"), ("d.tif", 1.2, "user")]
-    (warning,) = pixel_size_warnings(rows)
-    assert warning.startswith("mixed magnifications: 0.6 nm per pixel in 2 (FEI TIFF; a.tif, ...), 1.2 nm per pixel in 2 (ImageJ TIFF; b.tif, ...); ")
-    assert len(pixel_size_warnings(rows, tolerance=0.001)) == 1
-    assert "0.605" in pixel_size_warnings(rows, tolerance=0.001)[0]
-    assert pixel_size_warnings(rows[::2]) == []
-    assert len(pixel_size_warnings([rows[0], ("e.tif", 0.62, "FEI TIFF")])) == 1
-    assert pixel_size_warnings([]) == []
-
-
-def test_pictures_with_and_without_a_size() -> None:
-    nothing = [(f"{name}.png", None, "unknown") for name in "pqrs"]
-    assert pixel_size_warnings(nothing) == []
-    (warning,) = pixel_size_warnings([("a.tif", 0.6, "FEI TIFF"), *nothing])
-    assert warning.startswith("4 of 5 pictures have no pixel size (p.png, q.png, r.png, ...): their sizes stay in pixels")

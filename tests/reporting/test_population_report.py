@@ -12,13 +12,13 @@ import pytest
 from exolight.errors import InputError
 from exolight.measurement.bootstrap import bootstrap
 from exolight.measurement.compare import compare
-from exolight.measurement.population import population_from_rows
+from exolight.measurement.population import Population, population_from_rows
 from exolight.measurement.samples import join_samples, read_sample_sheet
 from exolight.measurement.statistics import count_statistics, size_statistics
 from exolight.reporting import compare_command, population
 from exolight.reporting.comparison import tell
 from exolight.reporting.plain import plain, write_csv
-from exolight.reporting.population import population_report, read_population
+from exolight.reporting.population import not_analysable, population_report, sampled
 from exolight.reporting.tables import IMAGE_COLUMNS, VESICLE_COLUMNS
 
 Row = dict[str, Any]
@@ -44,6 +44,10 @@ def sheet(path: Path, images: list[Row], conditions: str = "smaller larger", don
     lines = [f'"{row["image"]}",{row["image"][:2] + "," + row["image"][3:9] if donors else ","},{names[int(row["image"][1]) % len(names)]}' for row in images]
     path.write_text("\n".join(["file,donor,sample,condition", *lines]), "utf-8")
     return path
+
+
+def read_population(images: list[Row], vesicles: list[Row], samples: Path) -> Population:
+    return population_from_rows(sampled(images, samples), vesicles)
 
 
 def read(path: Path) -> list[Row]:
@@ -153,6 +157,52 @@ def test_outlines_give_another_diameter(tmp_path: Path) -> None:
     rows = [row | {"measured_from": "contour" if k else "box"} for k, row in enumerate(vesicles)]
     assert population_report(tmp_path, images, rows)["diameter"] == "area-equivalent diameter"
     assert population_report(tmp_path, images, [row | {"measured_from": "box"} for row in vesicles])["diameter"] == "box diameter √(w·h)"
+
+
+def unanalysed(tables: Tables, *names: str) -> Tables:
+    """The same tables, where the pictures that begin like this could be read and not analysed."""
+    images = [row | ({"count": None, "quality_verdict": "reject"} if row["image"].startswith(names) else {}) for row in tables[0]]
+    return images, [row for row in tables[1] if not row["image"].startswith(names)]
+
+
+def test_pictures_that_are_not_analysable_are_in_no_number_and_are_told(tmp_path: Path) -> None:
+    images, vesicles = unanalysed(prediction(), "D1/grid a", "D5/")
+    given = sheet(tmp_path / "given.csv", images)
+    (tmp_path / "out").mkdir()
+    told = population_report(tmp_path / "out", images, vesicles, given)
+    rows = read(tmp_path / "out/statistics.csv")
+
+    def row(level: str, **names: str) -> Row:
+        return next(one for one in rows if one["level"] == level and all(one[key] == value for key, value in names.items()))
+
+    assert (row("all")["pictures"], row("all")["not_analysable"], row("all")["empty"]) == ("9", "3", "0")
+    assert [(row("condition", condition=one)["pictures"], row("condition", condition=one)["not_analysable"]) for one in ("smaller", "larger")] == [
+        ("6", "0"), ("3", "3"),
+    ]  # fmt: skip
+    assert (row("donor", donor="D1")["pictures"], row("donor", donor="D1")["not_analysable"]) == ("1", "1")
+    lost = row("donor", donor="D5")
+    assert lost["not_analysable"] == "2"
+    assert {value for key, value in lost.items() if key not in ("level", "condition", "donor", "not_analysable")} == {""}
+    assert [one["level"] for one in rows] == sorted((one["level"] for one in rows), key=["all", "condition", "donor", "sample", "picture"].index)
+    assert sum(one["level"] == "picture" for one in rows) == 12
+    assert told["notes"][0] == "3 of 12 pictures are not analysable (images.csv says why): they are in no number"
+    assert told["counts"]["pictures"] == 9
+    content = json.loads((tmp_path / "out/comparison.json").read_text("utf-8"))
+    assert content["not_analysable"] == {"larger": 3}
+    assert {point["donor"] for pair in content["pairs"] for point in pair["points"]} == {"D0", "D1", "D2", "D3", "D4"}
+    assert [one["image"] for one in not_analysable(sampled(images))] == [f"{name}/EV_1, 2.tif" for name in ("D1/grid a", "D5/grid a", "D5/grid b")]
+
+
+def test_compare_says_what_is_left_out(tmp_path: Path, capsys: Any) -> None:
+    tables = prediction()
+    some = write_prediction(tmp_path / "some", unanalysed(tables, "D5/"))
+    given = sheet(tmp_path / "given.csv", tables[0])
+    assert compare_command.main([str(some), f"samples={given}"]) == 0
+    assert "(2 of 12 pictures are not analysable and left out)" in capsys.readouterr().out
+    most = write_prediction(tmp_path / "most", unanalysed(tables, "D1/", "D3/", "D5/"))
+    assert compare_command.main([str(most), f"samples={given}"]) == 2
+    said = capsys.readouterr().err
+    assert "names only the condition 'smaller'; two are needed to compare (6 of 12 pictures are not analysable and left out)" in said
 
 
 def test_too_many_bins_are_refused(tmp_path: Path) -> None:

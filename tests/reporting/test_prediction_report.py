@@ -24,12 +24,19 @@ from exolight.reporting.tables import CONTOUR_COLUMNS, IMAGE_COLUMNS, VESICLE_CO
 CLASSES = ["exosome", "artefact"]
 
 
-def prediction(path: Path, boxes: list[list[float]], labels: list[int], pixel_size_nm: float | None = None) -> Prediction:
-    pixels = np.full((200, 300), 90, np.uint8)
+def film(seed: int = 0, hw: tuple[int, int] = (200, 300)) -> np.ndarray:
+    """A usable picture: grain of all sizes behind a little noise."""
+    rng = np.random.default_rng(seed)
+    grain = sum(sigma * cv2.GaussianBlur(rng.standard_normal(hw).astype(np.float32), (0, 0), sigma) for sigma in (1, 3, 9, 27))
+    return np.clip(128 + 20 * grain + 2 * rng.standard_normal(hw), 0, 255).astype(np.uint8)
+
+
+def prediction(path: Path, boxes: list[list[float]], labels: list[int], pixel_size_nm: float | None = None, recorded: np.ndarray | None = None) -> Prediction:
+    recorded, pixels = film() if recorded is None else recorded, np.full((200, 300), 90, np.uint8)
     scores = np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
     detections = Detections(np.array(boxes, np.float32).reshape(-1, 4), scores, np.array(labels, np.int64))
     source = "unknown" if pixel_size_nm is None else "user"
-    return Prediction(path, Micrograph(pixels, pixel_size_nm, source, path), pixels, Found(detections, 0.5, 1, 12.345, 1.5), 4.0)
+    return Prediction(path, Micrograph(recorded, pixel_size_nm, source, path), pixels, Found(detections, 0.5, 1, 12.345, 1.5), 4.0)
 
 
 @pytest.fixture
@@ -125,8 +132,8 @@ def test_outlines_are_measured_written_and_drawn(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Report(folder, pictures, CLASSES, {}, contour=True).write(interrupted())
-    report = Report(folder, pictures, CLASSES, {}, contour=True)
+        Report(folder, pictures, CLASSES, {}, contour=True, quality="ignore").write(interrupted())
+    report = Report(folder, pictures, CLASSES, {}, contour=True, quality="ignore")
     assert report.missing == pictures[1:]
     report.write([disc(pictures[1], radius=20.0, pixel_size_nm=None), prediction(pictures[2], [], [])])
     report.finish()
@@ -158,6 +165,145 @@ def test_outlines_are_measured_written_and_drawn(tmp_path: Path) -> None:
     assert {key: type(value) for key, value in typed(dict.fromkeys(CONTOUR_COLUMNS, "1")).items()} == {
         name: str if name == "measured_from" else float for name in CONTOUR_COLUMNS
     }
+
+
+def blank(path: Path) -> Prediction:
+    """Nothing but noise, in which the detector has found something all the same."""
+    noise = np.random.default_rng(1).normal(128, 8, (200, 300)).astype(np.uint8)
+    return prediction(path, [[10, 20, 50, 60], [100, 50, 140, 140]], [0, 0], 2.0, noise)
+
+
+def torn(path: Path) -> Prediction:
+    """Film on the left two thirds, and a vesicle on it."""
+    noise = np.random.default_rng(2).normal(0, 2, (200, 300))
+    recorded = np.where(np.arange(300) < 200, 0.6 * film().astype(float), 240 + noise)
+    return prediction(path, [[10, 20, 50, 60]], [0], 2.0, recorded.astype(np.uint8))
+
+
+def test_a_picture_that_is_not_analysable_is_not_one_without_vesicles(tmp_path: Path) -> None:
+    pictures = [tmp_path / name for name in ("a.png", "blank.png", "empty.png", "torn.png")]
+    folder = tmp_path / "out"
+    made = [
+        prediction(pictures[0], [[10, 20, 50, 60], [60, 60, 90, 90]], [0, 0], 2.0),
+        blank(pictures[1]),
+        prediction(pictures[2], [], [], 2.0),
+        torn(pictures[3]),
+    ]
+    report = Report(folder, pictures, CLASSES, {})
+    report.write(made)
+    summary = report.finish()
+    images = pd.read_csv(folder / "images.csv").set_index("image")
+    assert images["count"].fillna(-1).tolist() == [2, -1, 0, 1]
+    assert images["error"].isna().all()
+    assert images["quality_verdict"].tolist() == ["usable", "reject", "usable", "warn"]
+    assert images["quality_reason"]["blank.png"].startswith("nearly empty: ")
+    assert images["warning"].fillna("").tolist() == ["", "", "", "picture quality: grid bar or torn film"]
+    np.testing.assert_allclose(images["analysed_share"], [1, 0, 1, 2 / 3], atol=0.02)
+    assert pd.read_csv(folder / "detections.csv")["image"].tolist() == ["a.png", "a.png", "torn.png"]
+    assert [one["file_name"] for one in json.loads((folder / "detections.coco.json").read_text("utf-8"))["images"]] == ["a.png", "empty.png", "torn.png"]
+    assert sorted(path.name for path in (folder / "labels").iterdir()) == ["a.txt", "empty.txt", "torn.txt"]
+    assert len(list((folder / "overlays").iterdir())) == 4
+    assert (summary["images"], summary["failed"], summary["vesicles"]) == (4, 0, 3)
+    assert summary["vesicles_per_image"]["count"] == 3
+    assert summary["vesicles_per_image"]["mean"] == 1
+    assert [row["image"] for row in summary["not_analysable"]] == ["blank.png"]
+    statistics = pd.read_csv(folder / "statistics.csv").set_index("picture")
+    every, rejected, empty = (statistics.loc[name] for name in (np.nan, "blank.png", "empty.png"))
+    assert (every["pictures"], every["not_analysable"], every["empty"], every["vesicles"]) == (3, 1, 1, 3)
+    assert every["area_um2"] == pytest.approx(0.24 * (2 + 2 / 3), rel=0.01)
+    assert every["density_per_um2"] == pytest.approx(3 / (0.24 * (2 + 2 / 3)), rel=0.01)
+    assert (empty["vesicles"], empty["not_analysable"]) == (0, 0)
+    assert rejected["not_analysable"] == 1
+    assert rejected[["pictures", "vesicles", "density_per_um2"]].isna().all()
+    said = tell(summary, folder)
+    assert said.startswith("3 found in 3 pictures")
+    assert "\nnot analysable: 1 of 4 pictures (1 nearly empty); they are left out, not counted as 0 (quality=ignore counts them)\n" in said
+    assert Report(folder, pictures, CLASSES, {}).missing == []  # it is done, and not tried again
+
+
+def test_quality_may_be_ignored_and_is_told_all_the_same(tmp_path: Path) -> None:
+    pictures = [tmp_path / "blank.png", tmp_path / "torn.png"]
+    report = Report(tmp_path / "out", pictures, CLASSES, {}, quality="ignore")
+    report.write([blank(pictures[0]), torn(pictures[1])])
+    summary = report.finish()
+    images = pd.read_csv(tmp_path / "out" / "images.csv")
+    assert images["count"].tolist() == [2, 1]
+    assert images["quality_verdict"].tolist() == ["reject", "warn"]
+    assert images["analysed_share"].tolist() == [1, 1]
+    assert images["warning"].tolist() == ["picture quality: nearly empty", "picture quality: grid bar or torn film"]
+    assert (summary["vesicles"], summary["not_analysable"]) == (3, [])
+
+
+def test_nobody_looks_at_the_quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "assess", lambda *_: pytest.fail("looked"))
+    path = tmp_path / "blank.png"
+    report = Report(tmp_path / "out", [path], CLASSES, {}, quality="none")
+    report.write([blank(path)])
+    assert (report.finish()["vesicles"], report.metrics) == (2, None)
+    row = pd.read_csv(tmp_path / "out" / "images.csv").iloc[0]
+    assert (row["count"], row["analysed_share"], pd.isna(row["quality_verdict"]), pd.isna(row["warning"])) == (2, 1, True, True)
+
+
+def test_warnings_that_differ_by_a_number_are_told_together(tmp_path: Path) -> None:
+    summary = Report(tmp_path / "out", [], CLASSES, {}).finish()
+    said = ["seen at 3.2 nm per pixel", "no scale bar was found", "seen at 3.31 nm per pixel", "seen at 12 nm per pixel"]
+    summary |= {"images": 9, "milliseconds": {}, "warnings": [{"image": "a", "warning": one} for one in said]}
+    assert tell(summary, tmp_path).splitlines()[-2:] == [
+        "warning: 3 of 9 pictures: seen at 3.2 nm per pixel (or the like)",
+        "warning: 1 of 9 pictures: no scale bar was found",
+    ]
+
+
+def test_mixed_magnifications_are_told_at_the_end(tmp_path: Path) -> None:
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    report = Report(tmp_path / "out", pictures, CLASSES, {}, quality="none")
+    report.write([disc(pictures[0], pixel_size_nm=1.0), disc(pictures[1], pixel_size_nm=4.0)])
+    summary = report.finish()
+    assert summary["doubts_of_scale"][0].startswith("mixed magnifications: 1 nm per pixel in 1 picture (a.png), 4 nm per pixel in 1 picture (b.png)")
+    assert "\nwarning: mixed magnifications: " in tell(summary, tmp_path)
+
+
+@pytest.mark.parametrize(("text", "value"), [("True", True), ("TRUE", True), ("False", False), ("FALSE", False)])
+def test_tables_that_excel_has_saved(text: str, value: bool) -> None:
+    assert typed({"image": "a", "on_border": text, "x1": "3.5", "count": ""}) == {"image": "a", "on_border": value, "x1": 3.5, "count": None}
+
+
+def test_no_picture_is_analysable(tmp_path: Path) -> None:
+    path = tmp_path / "blank.png"
+    report = Report(tmp_path / "out", [path], CLASSES, {})
+    report.write([blank(path)])
+    summary = report.finish()
+    assert (summary["vesicles"], summary["population"], summary["vesicles_per_image"]) == (0, None, None)
+    assert tell(summary, tmp_path).startswith("0 found in 0 pictures")
+
+
+def test_scores_are_of_pictures_that_are_not_analysable_too(tmp_path: Path) -> None:
+    class Known:
+        def fits(self, picture: Path, hw: tuple[int, ...]) -> bool:
+            return True
+
+        def figures(self, *_: object) -> dict:
+            return {}
+
+        def scores(self, found: dict[Path, Detections], *_: object) -> dict:
+            return {"boxes": {path.name: len(one) for path, one in found.items()}}
+
+    pictures = [tmp_path / "a.png", tmp_path / "blank.png"]
+    report = Report(tmp_path / "out", pictures, CLASSES, {}, truth=Known())  # type: ignore[arg-type]
+    report.write([prediction(pictures[0], [[10, 20, 50, 60]], [0]), blank(pictures[1])])
+    report.finish()
+    assert report.metrics == {"boxes": {"a.png": 1, "blank.png": 2}, "pictures_without_truth": 0, "pictures_not_analysable": 1}
+
+
+def test_the_overlay_shows_what_was_not_analysed(tmp_path: Path) -> None:
+    pictures = [tmp_path / "blank.png", tmp_path / "torn.png"]
+    report = Report(tmp_path / "out", pictures, CLASSES, {})
+    report.write([blank(pictures[0]), torn(pictures[1])])
+    rejected, masked = (cv2.imread(str(tmp_path / "out" / "overlays" / path.name)) for path in pictures)
+    assert (rejected[30:150] == 90).all()  # no box
+    assert (rejected[:12] != 90).any()  # words
+    assert masked[100, 250].tolist() != [90, 90, 90]
+    assert masked[100, 150].tolist() == [90, 90, 90]
 
 
 def test_a_prediction_is_not_predicted_again(written: tuple[Path, dict]) -> None:
@@ -237,15 +383,17 @@ def test_what_the_terminal_says(written: tuple[Path, dict]) -> None:
     assert "4 ms read, 12 ms network, 2 ms suppression" in said
     assert "warning: 2 of 3 pictures: odd" in said
     assert "mAP" not in said
-    metrics = {"pictures": 2, "objects": 9, "pictures_without_truth": 1, "threshold": 0.4}
+    metrics = {"pictures": 2, "objects": 9, "pictures_without_truth": 1, "pictures_not_analysable": 0, "threshold": 0.4}
     metrics |= {"map": 0.5, "map_50": 0.75, "precision": None, "recall": 1.0, "f1": 0.9}
     said = tell(written[1], written[0], metrics)
     assert "scored 2 pictures with 9 objects; 1 have no truth of their name and size: metrics.json" in said
     assert "mAP 0.500, mAP50 0.750, recall 1.000, F1 0.900 at score 0.4" in said
-    nothing = dict.fromkeys(metrics) | {"pictures": 0, "objects": 0, "pictures_without_truth": 3}
+    nothing = dict.fromkeys(metrics) | {"pictures": 0, "objects": 0, "pictures_without_truth": 3, "pictures_not_analysable": 0}
     assert "nothing could be scored" in tell(written[1], written[0], nothing)
+    among = tell(written[1], written[0], metrics | {"pictures_not_analysable": 1})
+    assert "scored 2 pictures, 1 not analysable ones among them, with 9 objects" in among
     in_pixels = tell(written[1] | {"diameter_nm": None}, written[0])
-    assert "px (the files do not say how many nm a pixel is: give pixel_size=)" in in_pixels
+    assert "px (the files do not say how many nm a pixel is: give pixel_size=, or pixel_size=scalebar)" in in_pixels
 
 
 def test_a_picture_is_done_only_when_all_else_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +436,7 @@ def test_measured_diameters_are_what_is_scored(tmp_path: Path) -> None:
     weak = Detections(np.array([[2, 2, 12, 42]], np.float32), np.array([0.1], np.float32), np.array([0]))
     found = one.found.detections
     together = Detections(*(np.concatenate((getattr(found, name), getattr(weak, name))) for name in ("boxes", "scores", "labels")))
-    report = Report(tmp_path / "out", [path], CLASSES, {}, score=0.3, contour=True, truth=Known())  # type: ignore[arg-type]
+    report = Report(tmp_path / "out", [path], CLASSES, {}, score=0.3, contour=True, truth=Known(), quality="ignore")  # type: ignore[arg-type]
     report.write([one._replace(found=one.found._replace(detections=together))])
     report.finish()
     table = pd.read_csv(tmp_path / "out" / "detections.csv")
@@ -322,5 +470,5 @@ def test_interrupted_at_the_very_end_it_comes_back_for_the_scores(tmp_path: Path
     again = Report(tmp_path / "out", [path], CLASSES, {}, score=0.8, truth=Known())  # type: ignore[arg-type]
     assert again.missing == []
     again.finish()
-    assert again.metrics == {"pictures": 1, "boxes": 2, "pictures_without_truth": 0}
+    assert again.metrics == {"pictures": 1, "boxes": 2, "pictures_without_truth": 0, "pictures_not_analysable": 0}
     assert not (tmp_path / "out" / ".kept").exists()
