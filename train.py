@@ -50,7 +50,7 @@ def train(cfg: DictConfig) -> float | None:
 
     metrics, results = run.score(cfg, module, data, checkpoint)
     metrics |= report.facts(cfg.seed, record, detector, time.perf_counter() - began, speed)
-    figures = report.run_figures(data, results, metrics, folder / "results.csv", detector)
+    figures = report.run_figures(data, results, metrics, folder / "results.csv", detector, module.loss)
     report.finish(folder, metrics, figures, loggers, checkpoint if cfg.fit else None)
     return metrics.get("val", {}).get("map")
 

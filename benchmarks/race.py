@@ -18,8 +18,9 @@ What is measured:
   differently (the peers' preprocessing is much shorter than reading a file); exolight's "read" is all from the file on. No pictures are written:
   exolight writes tables, COCO JSON and YOLO text, the peers YOLO text. Competitors take turns over ``--rounds``; medians and (ranges).
 
-Recipes are each one's defaults: exolight's experiment=emps, YOLOv5's hyp.scratch-low, YOLO11's optimizer=auto. Plots of the peers are off. The best epoch is
-chosen by each on the validation pictures. All learn from boxes alone (experiment=emps on the masks themselves also knows outlines).
+Recipes are each one's defaults: exolight's experiment=emps, YOLOv5's hyp.scratch-low, YOLO11's optimizer=auto. exolight is model n with anchors, exolight-n and
+exolight-t are models n and t with head=distribution. Plots of the peers are off. The best epoch is chosen by each on the validation pictures. All learn from
+boxes alone (experiment=emps on the masks themselves also knows outlines).
 """
 
 import argparse
@@ -76,13 +77,16 @@ class Trained(NamedTuple):
 _EXOLIGHT = "{python} {root}/predict.py {source} checkpoint={weights} output={out} device={cuda} batch_size=1 overlays=false quality=none"
 _DETECT = "{v5}/bin/yolov5 detect --weights {weights} --source {source} --imgsz {size} --device {index} --nosave --save-txt --save-conf --max-det 1000 --exist-ok --project {parent} --name {name}"  # noqa: E501
 _PREDICT = "{v11}/bin/yolo detect predict model={weights} source={source} imgsz={size} device={index} save=False save_txt=True save_conf=True max_det=1000 exist_ok=True project={parent} name={name}"  # noqa: E501
+_EXOLIGHT_TRAINS = (
+    "{python} {root}/train.py experiment=emps data=yolo data.root={data} data.split=folders data.image_size={size} data.batch_size={batch} "
+    "trainer={trainer} trainer.max_epochs={epochs} seed={seed} hydra.run.dir={out}"
+)
+_EXOLIGHT_LEAVES = "{out}/checkpoints/best.ckpt"
+_EXOLIGHT_SCORES = _EXOLIGHT + " thresholds=evaluation backend=torch"
 COMPETITORS = {
-    "exolight": Trained(
-        "{python} {root}/train.py experiment=emps data=yolo data.root={data} data.split=folders data.image_size={size} data.batch_size={batch} "
-        "trainer={trainer} trainer.max_epochs={epochs} seed={seed} hydra.run.dir={out}",
-        "{out}/checkpoints/best.ckpt",
-        _EXOLIGHT + " thresholds=evaluation backend=torch",
-    ),
+    "exolight": Trained(_EXOLIGHT_TRAINS, _EXOLIGHT_LEAVES, _EXOLIGHT_SCORES),
+    "exolight-n": Trained(_EXOLIGHT_TRAINS + " head=distribution", _EXOLIGHT_LEAVES, _EXOLIGHT_SCORES),
+    "exolight-t": Trained(_EXOLIGHT_TRAINS + " head=distribution model=t", _EXOLIGHT_LEAVES, _EXOLIGHT_SCORES),
     "yolov5n": Trained(
         f"{{v5}}/bin/yolov5 train --weights {{empty}} --cfg {YOLOV5}/models/yolov5n.yaml --hyp {YOLOV5}/data/hyps/hyp.scratch-low.yaml "
         "--data {data}/data.yaml --imgsz {size} --batch-size {batch} --epochs {epochs} --seed {seed} --device {index} --noplots --exist-ok "
@@ -100,9 +104,10 @@ COMPETITORS = {
 PREDICTORS = {  # name: (whose weights, command line)
     "yolov5n": ("yolov5n", _DETECT + " --conf-thres 0.25 --iou-thres 0.45"),
     "yolo11n": ("yolo11n", _PREDICT + " conf=0.25 iou=0.45"),
-    "exolight (torch)": ("exolight", _EXOLIGHT + " thresholds=default backend=torch"),
-    "exolight (onnx)": ("exolight", _EXOLIGHT + " thresholds=default backend=onnx"),
-    "exolight (openvino)": ("exolight", _EXOLIGHT + " thresholds=default backend=openvino"),
+} | {
+    f"{name} ({backend})": (name, f"{_EXOLIGHT} thresholds=default backend={backend}")
+    for name in ("exolight", "exolight-n", "exolight-t")
+    for backend in ("torch", "onnx", "openvino")
 }
 
 

@@ -205,6 +205,21 @@ def test_everything_can_train(train_program: Program, tiny: list[str], tmp_path:
     assert len(pd.read_csv(tmp_path / "all" / "results.csv")) == 3
 
 
+def test_a_head_without_anchors(train_program: Program, tiny: list[str], tmp_path: Path) -> None:
+    """The smallest model with the other head, from training to a checkpoint that predicts."""
+    run = train_program(*tiny, "model=t", "head=distribution", f"hydra.run.dir={tmp_path}")
+    assert run.status == 0, run.err
+    assert {"train/box", "train/distribution", "train/score", "val/score", "val/map"} <= set(pd.read_csv(tmp_path / "results.csv").columns)
+    found = metrics(tmp_path)
+    assert found["anchors"] == [[], [], []]
+    assert {"box", "distribution", "score"} <= set(found["val"])
+    assert (tmp_path / "figures" / "assignment.png").is_file()
+    loaded = load_detector(tmp_path / "checkpoints" / "best.ckpt")
+    with torch.inference_mode():
+        boxes, scores = loaded.detector.decode(loaded.detector(torch.zeros(1, 1, 64, 96)))
+    assert (boxes.shape, scores.shape) == ((1, 126, 4), (1, 126, 1))  # 8 x 12 + 4 x 6 + 2 x 3 cells
+
+
 def test_pictures_without_objects_are_data(train_program: Program, tiny: list[str], tmp_path: Path) -> None:
     run = train_program(*tiny, "simulation.vesicles.empty_fraction=1.0", f"hydra.run.dir={tmp_path}/empty")
     assert run.status == 0, run.err

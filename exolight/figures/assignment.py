@@ -67,7 +67,8 @@ def assignment_figure(
     lost = len(frames) - len(learnt)
     nowhere = f"{lost} object{' is' if lost == 1 else 's are'} learned nowhere" if lost else "every object is learned"
     if len(frames):
-        figure.supxlabel(f"strips of a cell, left to right: its {num_anchors} anchors, filled where they learn; {nowhere}", fontsize=7)
+        strips = f"strips of a cell, left to right: its {num_anchors} anchors, filled where they learn; " if num_anchors > 1 else ""
+        figure.supxlabel(f"{strips}{nowhere}", fontsize=7)
     return figure
 
 

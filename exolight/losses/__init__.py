@@ -1,5 +1,7 @@
-"""Assignment of objects to predictions, and the loss over them. Pure, without Lightning and Hydra."""
+"""Assignment of objects to predictions, and the losses over them. Pure, without Lightning and Hydra."""
 
+from exolight.losses.criterion import Criterion
 from exolight.losses.detection import DetectionLoss
+from exolight.losses.task_aligned import TaskAlignedLoss
 
-__all__ = ["DetectionLoss"]
+__all__ = ["Criterion", "DetectionLoss", "TaskAlignedLoss"]

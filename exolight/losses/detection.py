@@ -1,18 +1,21 @@
 """DetectionLoss: how far the raw numbers of an anchor head are from the objects, as named terms."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from exolight.boxes import cxcywh_to_xyxy, paired_ciou
 from exolight.losses.assignment import Assignment, assign
+from exolight.losses.criterion import Criterion
 from exolight.models.box_coder import AnchorBoxCoder
 
 BALANCE = {3: (4.0, 1.0, 0.4)}
 BALANCE_OTHERWISE = (4.0, 1.0, 0.25, 0.06, 0.02)
 
 
-class DetectionLoss(nn.Module):
+class DetectionLoss(Criterion):
     """YOLOv5's published loss over L levels; returns raw terms, weights are applied by whoever sums them.
 
     box: mean of 1 - CIoU over assigned predictions, summed over levels.
@@ -29,14 +32,7 @@ class DetectionLoss(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, raw: list[Tensor], targets: Tensor, ignored: Tensor, anchors: Tensor, strides: list[int]) -> dict[str, Tensor]:
-        """Score raw numbers.
-
-        Args:
-            raw: L tensors (B, H_i, W_i, A, 5 + C); no class numbers where C = 1.
-            targets: (M, 6) image index, class, centre x, centre y, width, height as shares of the input.
-            ignored: (K, 6) like targets: regions that count neither way; predictions there that no object claims are left out, whatever the class.
-            anchors: (L, A, 2) px.
-            strides: L px.
+        """Score raw numbers (B, H_i, W_i, A, 5 + C), without class numbers where C = 1; the rest is as for every ``Criterion``.
 
         Returns:
             ``box``, ``objectness``, ``class``: scalars.
@@ -61,6 +57,16 @@ class DetectionLoss(nn.Module):
             term = functional.binary_cross_entropy_with_logits(values[..., 4], wanted, reduction="none")
             objectness = objectness + balance[i] * ((term * counts).sum() / counts.sum().clamp(min=1) if len(ignored) else term.mean())
         return {"box": box, "objectness": objectness, "class": classes}
+
+    def assignment(self, raw: list[Tensor], targets: Tensor, anchors: Tensor, strides: list[int]) -> list[Assignment]:
+        """See ``Criterion.assignment``."""
+        return [assign(targets, shapes, (level.shape[1], level.shape[2]), stride) for level, shapes, stride in zip(raw, anchors, strides, strict=True)]
+
+    def scaled(self, gains: Mapping[str, float], levels: int, classes: int, image_size: int) -> dict[str, float]:
+        """YOLOv5's ``gains``, published for three levels, 640 px and 80 classes; one class has no class term."""
+        per_level = 3 / levels
+        scaled = {"box": gains["box"] * per_level, "objectness": gains["objectness"] * (image_size / 640) ** 2 * per_level}
+        return scaled | ({"class": gains["class"] * classes / 80 * per_level} if classes > 1 else {})
 
     @staticmethod
     def _boxes(picked: Tensor, found: Assignment, anchors: Tensor, stride: int) -> Tensor:

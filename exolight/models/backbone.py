@@ -1,4 +1,4 @@
-"""Any timm ``features_only`` network as a backbone, by name; and a narrow CSPDarknet that timm lacks."""
+"""Any timm ``features_only`` network as a backbone, by name; and two narrow CSPDarknets that timm lacks."""
 
 import difflib
 import sys
@@ -20,17 +20,10 @@ from timm.models.cspnet import CspModelCfg, CspNet, CspStagesCfg, CspStemCfg  # 
 if _loaded is None:
     del sys.modules["wandb"]
 
-NARROW_DARKNET = CspModelCfg(
-    stem=CspStemCfg(out_chs=16, kernel_size=6, stride=2, padding=2, pool=""),
-    stages=CspStagesCfg(depth=(1, 2, 3, 1), out_chs=(32, 64, 128, 256), stride=2, bottle_ratio=1.0, block_ratio=0.5, stage_type="cs3", block_type="dark"),
-    act_layer="silu",
-)
-
-
-# The pictures' statistics are those of cs3darknet_focus_s. timm's registry looks for this very name, in the module of the function that it registers.
+# The pictures' statistics are those of cs3darknet_focus_s. timm's registry looks for this very name, in the module of the functions that it registers.
 default_cfgs = generate_default_cfgs(
     {
-        "cs3darknet_focus_n.untrained": {
+        f"{name}.untrained": {
             "mean": (0.5, 0.5, 0.5),
             "std": (0.5, 0.5, 0.5),
             "num_classes": 1000,
@@ -38,15 +31,32 @@ default_cfgs = generate_default_cfgs(
             "first_conv": "stem.conv1.conv",
             "classifier": "head.fc",
         }
+        for name in ("cs3darknet_focus_n", "cs3darknet_focus_t")
     }
 )
 
 
+def narrow_darknet(name: str, widths: tuple[int, int, int, int], pretrained: bool, **kwargs: Any) -> nn.Module:
+    """timm's cs3darknet_focus with these channels at strides 4, 8, 16 and 32, and at depth 0.33. No published weights exist."""
+    cfg = CspModelCfg(
+        stem=CspStemCfg(out_chs=16, kernel_size=6, stride=2, padding=2, pool=""),
+        stages=CspStagesCfg(depth=(1, 2, 3, 1), out_chs=widths, stride=2, bottle_ratio=1.0, block_ratio=0.5, stage_type="cs3", block_type="dark"),
+        act_layer="silu",
+    )
+    feature_cfg = {"flatten_sequential": True, "out_indices": kwargs.pop("out_indices", (0, 1, 2, 3, 4))}
+    return build_model_with_cfg(CspNet, name, pretrained, model_cfg=cfg, feature_cfg=feature_cfg, **kwargs)
+
+
 @register_model
 def cs3darknet_focus_n(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """timm's cs3darknet_focus at width 0.25 and depth 0.33, YOLOv5n's proportions. No published weights exist."""
-    feature_cfg = {"flatten_sequential": True, "out_indices": kwargs.pop("out_indices", (0, 1, 2, 3, 4))}
-    return build_model_with_cfg(CspNet, "cs3darknet_focus_n", pretrained, model_cfg=NARROW_DARKNET, feature_cfg=feature_cfg, **kwargs)
+    """Width 0.25: YOLOv5n's proportions."""
+    return narrow_darknet("cs3darknet_focus_n", (32, 64, 128, 256), pretrained, **kwargs)
+
+
+@register_model
+def cs3darknet_focus_t(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """Width 0.125, but for the stem, which keeps 16 channels."""
+    return narrow_darknet("cs3darknet_focus_t", (16, 32, 64, 128), pretrained, **kwargs)
 
 
 class Backbone(nn.Module):

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from exolight.errors import InputError
 from exolight.models.anchors import default_anchors
 from exolight.models.backbone import Backbone
+from exolight.models.distribution_head import DistributionHead
 from exolight.models.head import AnchorHead
 from exolight.models.neck import PanFpn
+
+HEADS = ("anchor", "distribution")
 
 
 class Detector(nn.Module):
@@ -25,6 +28,7 @@ class Detector(nn.Module):
         strides: levels, fine to coarse, each twice the one before; (4, 8, 16, 32) for tiny objects.
         anchors: L lists of A [width, height] in px; None: the published ones.
         mean, std: per-channel statistics of pictures in [0, 1]; None: those that the backbone was trained with.
+        head: one of ``HEADS``: ``anchor``, YOLOv5's, or ``distribution``, which has no anchors and learns with another loss.
 
     All arguments are plain values, and ``config()`` returns those that build this detector again: a checkpoint holds them, and no code.
     """
@@ -42,6 +46,7 @@ class Detector(nn.Module):
         anchors: Sequence[Sequence[Sequence[float]]] | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        head: str = "anchor",
     ) -> None:
         super().__init__()
         if in_chans not in (1, 3):
@@ -50,13 +55,21 @@ class Detector(nn.Module):
             raise InputError("a detector needs at least one class name")
         if len(strides) < 2 or any(b != 2 * a for a, b in pairwise(strides)):
             raise InputError(f"model.strides={list(strides)}: at least two levels, each twice as coarse as the one before, such as [8, 16, 32]")
+        if head not in HEADS:
+            raise InputError(f"model.head={head}: it can be {' or '.join(HEADS)}")
+        if head == "distribution" and anchors is not None:
+            raise InputError("model.anchors: head=distribution has none; leave them null, or use head=anchor")
         self.class_names = list(class_names)
         self.in_chans = in_chans
         self.strides = list(strides)
         self._neck_arguments = dict(neck)
         self.backbone = Backbone(**backbone, in_chans=in_chans, strides=strides)
         self.neck = PanFpn(self.backbone.channels, self.backbone.strides, strides, **neck)
-        self.head = AnchorHead(self.neck.channels, strides, anchors if anchors is not None else default_anchors(strides), len(self.class_names))
+        self.head: AnchorHead | DistributionHead
+        if head == "anchor":
+            self.head = AnchorHead(self.neck.channels, strides, anchors if anchors is not None else default_anchors(strides), self.num_classes)
+        else:
+            self.head = DistributionHead(self.neck.channels, strides, self.num_classes)
         for name, values in (("mean", mean or self.backbone.mean), ("std", std or self.backbone.std)):
             # Constants, not state: they come back with the constructor's arguments.
             self.register_buffer(name, torch.tensor(values).view(1, in_chans, 1, 1), persistent=False)
@@ -69,7 +82,7 @@ class Detector(nn.Module):
 
     @property
     def anchors(self) -> Tensor:
-        """(L, A, 2) width, height in px."""
+        """(L, A, 2) width, height in px; A = 0 for a head without."""
         return self.head.anchors
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -89,7 +102,8 @@ class Detector(nn.Module):
             "class_names": list(self.class_names),
             "in_chans": self.in_chans,
             "strides": list(self.strides),
-            "anchors": self.anchors.tolist(),
+            "anchors": self.anchors.tolist() if isinstance(self.head, AnchorHead) else None,
             "mean": self.mean.flatten().tolist(),
             "std": self.std.flatten().tolist(),
+            "head": "anchor" if isinstance(self.head, AnchorHead) else "distribution",
         }

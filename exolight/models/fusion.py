@@ -29,6 +29,8 @@ def fuse(detector: Detector) -> Detector:
     parameter = next(fused.parameters())
     features = [parameter.new_zeros(1, channels, side // stride, side // stride) for channels, stride in zip(backbone.channels, backbone.strides, strict=True)]
     fold(neck, features)
+    with torch.no_grad():
+        fold(fused.head, neck(features))
     with suppress(AssertionError):  # transformers that take pictures of one size only; those have no BatchNorm
         fold(backbone, parameter.new_zeros(1, fused.in_chans, side, side))
     return fused.to(memory_format=torch.channels_last)

@@ -11,11 +11,11 @@ BATCH_NORM_MOMENTUM = 0.03
 
 
 class Conv(nn.Sequential):
-    """Convolution without bias, BatchNorm, SiLU; same padding: (B, in, H, W) -> (B, out, H / stride, W / stride)."""
+    """Convolution without bias, in ``groups``, BatchNorm, SiLU; same padding: (B, in, H, W) -> (B, out, H / stride, W / stride)."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+            nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
             nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM),
             nn.SiLU(),
         )

@@ -25,7 +25,7 @@ from exolight.figures.labels import labels_figure
 from exolight.figures.sheets import mosaic_figure
 from exolight.figures.style import save
 from exolight.figures.training import results_figure
-from exolight.losses.assignment import assign
+from exolight.losses import Criterion
 from exolight.models.detector import Detector
 from exolight.reporting.plain import plain, write_json
 from exolight.reporting.scores import SAMPLES, score_figures
@@ -99,7 +99,7 @@ def finish(folder: Path, metrics: Mapping[str, Any], figures: Mapping[str, Figur
 
 
 def run_figures(
-    data: DetectionDataModule, results: Mapping[str, Scored], metrics: Mapping[str, Any], table_path: Path, detector: Detector
+    data: DetectionDataModule, results: Mapping[str, Scored], metrics: Mapping[str, Any], table_path: Path, detector: Detector, loss: Criterion
 ) -> dict[str, Figure]:
     """The figures of a run by file name, under the names that YOLOv5's users know where they exist."""
     figures: dict[str, Figure] = {}
@@ -110,7 +110,7 @@ def run_figures(
     everything = [image for dataset in data.datasets.values() for image in dataset.images]
     figures["labels"] = labels_figure([i.boxes for i in everything], [i.image_hw for i in everything], [i.labels for i in everything], class_names)
     if len(table) and len(data.datasets["train"]):
-        figures |= training_figures(data.datasets["train"], detector)
+        figures |= training_figures(data.datasets["train"], detector, loss)
     for part, found in results.items():
         scores = metrics[part]
         drawn = score_figures(found.results, data.datasets[part].images, class_names, scores["threshold"], scores["temperature"], found.ranked)
@@ -119,26 +119,31 @@ def run_figures(
     return figures
 
 
-def training_figures(dataset: DetectionDataset, detector: Detector) -> dict[str, Figure]:
+def training_figures(dataset: DetectionDataset, detector: Detector, loss: Criterion) -> dict[str, Figure]:
     """What the network was trained on: the first pictures of the first epoch as augmentation made them, and which cells learn the objects of one of them."""
     samples = [dataset[(0, i)] for i in range(min(SAMPLES, len(dataset)))]
     kept = [s.boxes[~s.ignore] for s in samples]
     typical = np.argsort([len(boxes) for boxes in kept], kind="stable")[-1 - len(kept) // 4]  # the third quartile: with objects, but not a crowd
     return {
         "train_batch": mosaic_figure([s.image for s in samples], kept, names=[dataset.images[s.index].name for s in samples]),
-        "assignment": learned_figure(samples[typical].image, kept[typical], detector),
+        "assignment": learned_figure(samples[typical].image, kept[typical], detector, loss),
     }
 
 
-def learned_figure(image: NDArray[np.uint8], boxes: NDArray[np.float32], detector: Detector) -> Figure:
-    """Which cells and anchors of ``detector`` learn the boxes (N, 4) xyxy px of a picture as the network sees it, (H, W)."""
+def learned_figure(image: NDArray[np.uint8], boxes: NDArray[np.float32], detector: Detector, loss: Criterion) -> Figure:
+    """Which cells and anchors of ``detector`` ``loss`` makes learn the boxes (N, 4) xyxy px of a picture as the network sees it, (H, W)."""
     height, width = image.shape
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    targets = torch.from_numpy(np.concatenate((np.zeros((len(boxes), 2)), centres / (width, height), sides / (width, height)), axis=1)).float()
-    anchors = detector.anchors.cpu()
-    levels = [assign(targets, level, (height // stride, width // stride), stride) for level, stride in zip(anchors, detector.strides, strict=True)]
-    rows, columns, objects, shapes = ([getattr(level, name).numpy() for level in levels] for name in ("row", "column", "target", "anchor"))
-    return assignment_figure(image, boxes, list(detector.strides), rows, columns, objects, shapes, num_anchors=anchors.shape[1])
+    rows = np.concatenate((np.zeros((len(boxes), 2)), centres / (width, height), sides / (width, height)), axis=1)
+    targets = torch.from_numpy(rows).float().to(detector.mean.device)
+    picture = torch.from_numpy(image).to(detector.mean.device).expand(1, detector.in_chans, -1, -1)
+    was_training = detector.training
+    with torch.inference_mode():
+        raw = detector.eval()(picture)
+        levels = loss.assignment(raw, targets, detector.anchors, detector.strides)
+    detector.train(was_training)
+    row, column, target, anchor = ([getattr(level, name).cpu().numpy() for level in levels] for name in ("row", "column", "target", "anchor"))
+    return assignment_figure(image, boxes, list(detector.strides), row, column, target, anchor, num_anchors=max(1, detector.anchors.shape[1]))
 
 
 def write_figures(folder: Path, figures: Mapping[str, Figure], loggers: Sequence[Any]) -> None:

@@ -52,7 +52,8 @@ def imagenet_weights(detector: Detector, required: bool = True, file: str | None
 def checkpoint_weights(detector: Detector, path: str) -> dict[str, Any]:
     """Start from another detector (transfer): keep every weight that fits and say what is dropped.
 
-    Class scores are kept for the classes that both know by name; a picture's other number of channels is bridged as timm does it.
+    Class scores are kept for the classes that both know by name, and where both have one class, whatever its name; another kind of head is left random. A
+    picture's other number of channels is bridged as timm does it.
 
     Raises:
         InputError: the checkpoint cannot be read, or no weight of it fits.
@@ -60,14 +61,15 @@ def checkpoint_weights(detector: Detector, path: str) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     source = detector_weights(checkpoint)
     known = list(checkpoint[KEY]["detector"]["class_names"])
+    same_head = checkpoint[KEY]["detector"].get("head", "anchor") == detector.config()["head"]
     own = detector.state_dict()
     kept: list[str] = []
     dropped: list[str] = []
     for name, value in source.items():
         target = own.get(name)
-        if target is None:
+        if target is None or (name.startswith("head.") and not same_head):
             dropped.append(name)
-        elif target.shape == value.shape and not (name.startswith("head.classes.") and known != detector.class_names):
+        elif target.shape == value.shape and not (name.startswith("head.classes.") and known != detector.class_names and detector.num_classes > 1):
             own[name] = value
             kept.append(name)
         elif name.startswith("head.classes."):
@@ -84,7 +86,7 @@ def checkpoint_weights(detector: Detector, path: str) -> dict[str, Any]:
     if not {name for name, parameter in detector.named_parameters() if parameter.ndim > 1} & set(kept):
         raise InputError(f"no weight in {path} fits this model: choose the model it was trained with ({checkpoint[KEY]['detector']['backbone']['name']})")
     detector.load_state_dict(own)
-    missing = [name for name in own if name not in source]
+    missing = [name for name in own if name not in source or (name.startswith("head.") and not same_head)]
     log.info("init: %d of %d tensors of %s kept", len(kept), len(source), path)
     for label, names in (("dropped", dropped), ("not in it, left random", missing)):
         if names:
@@ -126,8 +128,10 @@ def shared_classes(target: torch.Tensor, value: torch.Tensor, own: list[str], kn
 def adapt_anchors(detector: Detector, sizes: Any, minimum_recall: float) -> float:
     """Fit the detector's anchors to objects of ``sizes`` (N, 2) px where they cover less than ``minimum_recall`` of them; returns the recall that is reached.
 
-    Fitted anchors are part of the detector's weights and of its checkpoint.
+    A head without anchors can match them all. Fitted anchors are part of the detector's weights and of its checkpoint.
     """
+    if not detector.anchors.numel():
+        return 1.0
     recall = best_possible_recall(sizes, detector.anchors)
     if recall >= minimum_recall:
         log.info("anchors: best possible recall %.4f, kept", recall)

@@ -20,7 +20,7 @@ from exolight.evaluation.operating_point import Search
 from exolight.evaluation.records import ImageResult, gather
 from exolight.inference.predictor import Predictor
 from exolight.inference.runtimes import Remembering
-from exolight.losses.detection import DetectionLoss
+from exolight.losses.criterion import Criterion
 from exolight.models.detector import Detector
 from exolight.models.suppression import suppress
 from exolight.preprocessing import Placement
@@ -38,7 +38,7 @@ class DetectionModule(lightning.LightningModule):
         scheduler: called with the optimiser and the training's length.
         thresholds: for evaluation: a low score, so that the whole precision-recall curve is seen.
         image_size: px, the side of the input.
-        gains: weights of the loss's terms for three levels, 640 px and 80 classes; they are scaled to this detector as YOLOv5 published it.
+        gains: weights of the loss's terms, which it scales to this detector.
         nominal_batch: gradients are accumulated to about this many pictures a step, over all devices.
         backbone_lr_scale: the backbone's learning rate as a share of the others'.
         score: of the operating point to begin with; validation moves it to where ``search`` wants it.
@@ -56,7 +56,7 @@ class DetectionModule(lightning.LightningModule):
     def __init__(
         self,
         detector: Detector,
-        loss: DetectionLoss,
+        loss: Criterion,
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler],
         thresholds: Thresholds,
@@ -77,7 +77,7 @@ class DetectionModule(lightning.LightningModule):
         self.detector, self.loss = detector, loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.thresholds, self.image_size, self.nominal_batch, self.backbone_lr_scale = thresholds, image_size, nominal_batch, backbone_lr_scale
-        self.gains = scaled_gains(gains, len(detector.strides), detector.num_classes, image_size)
+        self.gains = loss.scaled(gains, len(detector.strides), detector.num_classes, image_size)
         self.operating_point = replace(thresholds, score=score)
         self.search = search or Search()
         self.tile = tile
@@ -240,10 +240,3 @@ class DetectionModule(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.operating_point = Thresholds(**checkpoint[KEY]["thresholds"])
-
-
-def scaled_gains(gains: Mapping[str, float], levels: int, classes: int, image_size: int) -> dict[str, float]:
-    """YOLOv5's gains for ``levels`` levels, ``classes`` classes and pictures of ``image_size`` px; one class has no class term."""
-    per_level = 3 / levels
-    scaled = {"box": gains["box"] * per_level, "objectness": gains["objectness"] * (image_size / 640) ** 2 * per_level}
-    return scaled | ({"class": gains["class"] * classes / 80 * per_level} if classes > 1 else {})

@@ -144,7 +144,8 @@ def fit(trainer: lightning.Trainer, module: DetectionModule, data: DetectionData
     if resume is not None:
         stored = read_checkpoint(resume)[KEY]["detector"]
         now = module.detector.config()
-        different = [name for name in ("backbone", "neck", "class_names", "in_chans", "strides") if stored[name] != now[name]]
+        stored = {"head": "anchor"} | stored  # older checkpoints know of no other
+        different = [name for name in ("backbone", "neck", "class_names", "in_chans", "strides", "head") if stored[name] != now[name]]
         if different:
             raise InputError(f"resume={resume}: its network differs in {', '.join(different)}: repeat the command it was started with, plus resume=")
         trained = read_checkpoint(resume)["epoch"] + 1

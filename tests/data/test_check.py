@@ -211,7 +211,7 @@ def module(images: list[AnnotatedImage], **arguments: object) -> DetectionDataMo
 def test_what_each_image_size_does_to_the_smallest_objects() -> None:
     """200 x 100 px into 320, 400, 512, ...: 1.6, 2, 2.56 times the size."""
     images = [picture("a", (0, 0, 3, 2), (0, 0, 20, 40)), picture("b", (0, 0, 30, 30), (0, 0, 200, 1), ignore=[False, True])]
-    scales = scales_of(images, module(images), OmegaConf.create({"strides": [8, 16, 32], "anchors": None}), 0.98)
+    scales = scales_of(images, module(images), OmegaConf.create({"strides": [8, 16, 32], "anchors": None, "head": "anchor"}), 0.98)
     assert (scales.least_px, scales.stride, tuple(scales.anchors.shape)) == (4.0, 8, (3, 3, 2))
     assert list(scales.sizes) == [320, 400, 512, 640, 1024]
     np.testing.assert_allclose(scales.sizes[400], [[6, 4], [40, 80], [60, 60]])
@@ -222,9 +222,21 @@ def test_what_each_image_size_does_to_the_smallest_objects() -> None:
     assert rows["320"][4:7] == ["33.3%", "33.3%", "66.7%"]  # 4.8 x 3.2 px: the smallest anchor's 13 px are more than four times 3.2
 
 
+def test_scales_for_a_head_without_anchors() -> None:
+    """No anchors, no recall of theirs: the table ends before, and a long thin object is no note."""
+    images = [picture("a", (0, 0, 30, 30), (0, 0, 190, 9))]
+    strides = {"strides": [8, 16, 32], "anchors": None}
+    with_anchors, without = (scales_of(images, module(images), OmegaConf.create(strides | {"head": head}), 0.98) for head in ("anchor", "distribution"))
+    assert without.anchors is None
+    assert len(with_anchors.problems()) == 1
+    assert without.problems() == []
+    assert [*without.table().columns, "anchors' best possible recall", "... once fitted"] == list(with_anchors.table().columns)
+    assert [row[: len(without.table().columns)] for row in with_anchors.table().rows] == [list(row) for row in without.table().rows]
+
+
 def test_scales_that_do_not_depend_on_the_image_size() -> None:
     images = [picture("a", (0, 0, 30, 30), nm=1.0), picture("b", (0, 0, 30, 30), (0, 0, 10, 20))]
-    model = OmegaConf.create({"strides": [4], "anchors": [[[3, 3], [5, 5]]]})
+    model = OmegaConf.create({"strides": [4], "anchors": [[[3, 3], [5, 5]]], "head": "anchor"})
     tiled = scales_of(images, module(images, tile=400), model, 0.98)
     assert list(tiled.sizes) == [400]
     assert tiled.factors == {"a": (1.0, 1.0), "b": (1.0, 1.0)}

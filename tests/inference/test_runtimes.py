@@ -32,17 +32,19 @@ from exolight.preprocessing import normalise, place
 CPU = torch.device("cpu")
 
 
-def lively(images: NDArray[np.uint8], name: str = "cs3darknet_focus_n", in_chans: int = 1, class_names: tuple[str, ...] = ("exosome",)) -> Detector:
+def lively(
+    images: NDArray[np.uint8], name: str = "cs3darknet_focus_n", in_chans: int = 1, class_names: tuple[str, ...] = ("exosome",), head: str = "anchor"
+) -> Detector:
     """A detector with random weights that says something else about every place of a picture: its BatchNorms have seen ``images``, its head is loud."""
     torch.manual_seed(0)
-    detector = Detector({"name": name}, {}, class_names, in_chans)
+    detector = Detector({"name": name}, {}, class_names, in_chans, head=head)
     for module in detector.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.5
     with torch.no_grad():
         for _ in range(4):
             detector(torch.from_numpy(images).expand(-1, in_chans, -1, -1))
-        for conv in [*detector.head.boxes, *detector.head.classes]:
+        for conv in (module for module in detector.head.modules() if isinstance(module, nn.Conv2d) and module.bias is not None):
             conv.weight.mul_(10)
             conv.bias.zero_()
     return detector.eval()
@@ -90,10 +92,15 @@ def test_what_was_asked_before_is_answered_from_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "in_chans", "class_names"), [("cs3darknet_focus_n", 1, ("exosome",)), ("mobilenetv3_small_050", 3, ("exosome", "liposome", "virus"))]
+    ("name", "in_chans", "class_names", "head"),
+    [
+        ("cs3darknet_focus_n", 1, ("exosome",), "anchor"),
+        ("mobilenetv3_small_050", 3, ("exosome", "liposome", "virus"), "anchor"),
+        ("cs3darknet_focus_t", 1, ("exosome", "virus"), "distribution"),
+    ],
 )
-def test_every_runtime_is_pytorch(fields: NDArray[np.uint8], name: str, in_chans: int, class_names: tuple[str, ...]) -> None:
-    detector = lively(fields, name, in_chans, class_names)
+def test_every_runtime_is_pytorch(fields: NDArray[np.uint8], name: str, in_chans: int, class_names: tuple[str, ...], head: str) -> None:
+    detector = lively(fields, name, in_chans, class_names, head)
     for network in in_all(detector):
         for images in (fields, fields[:1, :, :128], fields[1:3, :, 32:128, :64], fields[:, :, :, 64:]):  # one network, any shapes in a row
             with torch.inference_mode():

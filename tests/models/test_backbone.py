@@ -32,8 +32,9 @@ def test_of_several_features_at_a_stride_the_deepest_is_taken() -> None:
     assert Backbone("vit_tiny_patch16_224", strides=(16,)).out_indices == [11]
 
 
-def test_widths_of_the_narrow_darknet_are_half_of_the_small_one() -> None:
-    narrow, small = Backbone("cs3darknet_focus_n"), Backbone("cs3darknet_focus_s")
+def test_widths_are_halved_from_size_to_size() -> None:
+    tiny, narrow, small = (Backbone(f"cs3darknet_focus_{size}") for size in "tns")
+    assert tiny.channels == [32, 64, 128]
     assert narrow.channels == [64, 128, 256]
     assert small.channels == [128, 256, 512]
 
@@ -45,7 +46,7 @@ def test_windowed_transformers_give_channels_first_too() -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("cs3darknet_focus_t", "cs3darknet_focus_"), ("resnet10", "resnet10t"), ("qqqq", "none"), ("resnet10t.nope", "c3_in1k"),
+    [("cs3darknet_focus_q", "cs3darknet_focus_"), ("resnet10", "resnet10t"), ("qqqq", "none"), ("resnet10t.nope", "c3_in1k"),
      ("vit_tiny_patch16_224", r"at strides \[16\], not at \[8\]")],
 )  # fmt: skip
 def test_wrong_name_names_the_right_ones(name: str, said: str) -> None:

@@ -115,7 +115,7 @@ def test_description_is_plain_and_its_own() -> None:
     config["neck"].clear()
     config["strides"].append(64)
     assert detector.config() != config
-    assert set(map(type, detector.config().values())) == {dict, list, int}
+    assert set(map(type, detector.config().values())) == {dict, list, int, str}
 
 
 @pytest.mark.parametrize(

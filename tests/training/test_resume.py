@@ -106,11 +106,12 @@ def test_nothing_warns_about_loading(runs: Runs) -> None:
     assert "dirpath has changed" not in runs.printed
 
 
-def test_resuming_another_network_is_refused(runs: Runs, train_program: Callable[..., Any], tiny: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("other", "said"), [("model=n_p2", "strides"), ("head=distribution", "its network differs in head:")])
+def test_resuming_another_network_is_refused(runs: Runs, train_program: Callable[..., Any], tiny: list[str], tmp_path: Path, other: str, said: str) -> None:
     last = runs.whole / "checkpoints" / "last.ckpt"
-    found = train_program(*tiny, "model=n_p2", f"resume={last}", f"hydra.run.dir={tmp_path}")
+    found = train_program(*tiny, other, f"resume={last}", f"hydra.run.dir={tmp_path}")
     assert found.status == 2
-    assert "strides" in found.err
+    assert said in found.err
 
 
 def test_a_finished_training_has_nothing_left_to_do(runs: Runs, train_program: Callable[..., Any], tiny: list[str], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Scales(NamedTuple):
         factors: for each picture's name the factors of x and y from its px to those of the input; nan where its nm per pixel are needed and unknown.
         least_px: narrower objects are ignored in training.
         stride: px, the finest.
-        anchors: (L, A, 2) px.
+        anchors: (L, A, 2) px; None for a head without.
         anchor_recall: train.py fits the anchors where they cover a smaller share of the objects.
     """
 
@@ -37,7 +37,7 @@ class Scales(NamedTuple):
     factors: dict[str, tuple[float, float]]
     least_px: float
     stride: int
-    anchors: torch.Tensor
+    anchors: torch.Tensor | None
     anchor_recall: float
 
     def problems(self) -> list[Problem]:
@@ -46,7 +46,8 @@ class Scales(NamedTuple):
         if not len(sizes):
             return []
         found = []
-        median, recall = float(np.median(sizes.min(axis=1))), best_possible_recall(sizes, self.anchors)
+        median = float(np.median(sizes.min(axis=1)))
+        recall = 1.0 if self.anchors is None else best_possible_recall(sizes, self.anchors)
         if median < self.stride:
             what = f"half of the objects are narrower than {median:.1f} px at data.image_size={self.image_size}, less than one cell of stride {self.stride}"
             found.append(Problem("warning", "", what, "a larger data.image_size, data.tile for large fields, or model=n_p2"))
@@ -57,10 +58,9 @@ class Scales(NamedTuple):
 
     def table(self) -> Table:
         """What each image size would do to the smallest objects."""
-        columns = (
-            "image size", "smallest", "1 %", "median", "largest", f"ignored (under {self.least_px:g} px)", f"under a cell ({self.stride} px)",
-            "anchors' best possible recall", "... once fitted",
-        )  # fmt: skip
+        columns = ["image size", "smallest", "1 %", "median", "largest", f"ignored (under {self.least_px:g} px)", f"under a cell ({self.stride} px)"]
+        if self.anchors is not None:
+            columns += ["anchors' best possible recall", "... once fitted"]
         rows = []
         for image_size, sizes in self.sizes.items():
             name = f"{image_size}{' (data.image_size)' if image_size == self.image_size else ''}"
@@ -69,8 +69,9 @@ class Scales(NamedTuple):
                 continue
             side = sizes.min(axis=1)
             low, first, median, high = np.percentile(side, (0, 1, 50, 100))
-            fitted = best_possible_recall(sizes, fit_anchors(sizes, self.anchors))
-            shares = ((side < self.least_px).mean(), (side < self.stride).mean(), best_possible_recall(sizes, self.anchors), fitted)
+            shares = [(side < self.least_px).mean(), (side < self.stride).mean()]
+            if self.anchors is not None:
+                shares += [best_possible_recall(sizes, anchors) for anchors in (self.anchors, fit_anchors(sizes, self.anchors))]
             rows.append([name, *(f"{value:.1f}" for value in (low, first, median, high)), *(f"{share:.1%}" for share in shares)])
         sentence = "The narrower sides of the objects' boxes in px of the network's input."
         if len(self.sizes) == 1:
@@ -93,7 +94,7 @@ def scales_of(images: Sequence[AnnotatedImage], data: DetectionDataModule, model
     sizes = {image_size: _positive(at(image_size).object_sizes()) for image_size in image_sizes}
     strides = [int(stride) for stride in model.strides]
     shapes = model.get("anchors") or default_anchors(strides)
-    anchors = torch.tensor([[list(shape) for shape in level] for level in shapes], dtype=torch.float64)
+    anchors = torch.tensor([[list(shape) for shape in level] for level in shapes], dtype=torch.float64) if model.head == "anchor" else None
     return Scales(data.image_size, sizes, factors, data.augmentation.min_side, min(strides), anchors, anchor_recall)
 
 
