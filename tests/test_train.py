@@ -219,6 +219,16 @@ def test_a_head_without_anchors(train_program: Program, tiny: list[str], tmp_pat
         boxes, scores = loaded.detector.decode(loaded.detector(torch.zeros(1, 1, 64, 96)))
     assert (boxes.shape, scores.shape) == ((1, 126, 4), (1, 126, 1))  # 8 x 12 + 4 x 6 + 2 x 3 cells
 
+    # scored like any other checkpoint, without being told of its head; only the losses, which belong to another, are left out
+    again = train_program(*tiny, "fit=false", f"checkpoint={tmp_path}/checkpoints/best.ckpt", f"hydra.run.dir={tmp_path}/again", figures=False)
+    assert again.status == 0, again.err
+    assert metrics(tmp_path / "again")["val"]["map"] == pytest.approx(found["val"]["map"])
+    assert "box" not in metrics(tmp_path / "again")["val"]
+
+    mixed = train_program(*tiny, "head=distribution", "model.head=anchor", f"hydra.run.dir={tmp_path}/mixed", figures=False)
+    assert mixed.status == 2
+    assert "this loss is for head=distribution, the detector has anchor: choose both with head=" in mixed.err
+
 
 def test_pictures_without_objects_are_data(train_program: Program, tiny: list[str], tmp_path: Path) -> None:
     run = train_program(*tiny, "simulation.vesicles.empty_fraction=1.0", f"hydra.run.dir={tmp_path}/empty")

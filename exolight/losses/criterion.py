@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -9,7 +10,13 @@ from exolight.losses.assignment import Assignment
 
 
 class Criterion(nn.Module, ABC):
-    """A loss for the raw numbers of one kind of head."""
+    """A loss for the raw numbers of one kind of head.
+
+    Attributes:
+        head: that kind, one of ``exolight.models.detector.HEADS``.
+    """
+
+    head: ClassVar[str]
 
     @abstractmethod
     def forward(self, raw: list[Tensor], targets: Tensor, ignored: Tensor, anchors: Tensor, strides: list[int]) -> dict[str, Tensor]:

@@ -27,6 +27,8 @@ class DetectionLoss(Criterion):
         label_smoothing: class targets are 1 - label_smoothing / 2 and label_smoothing / 2 instead of 1 and 0.
     """
 
+    head = "anchor"
+
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing

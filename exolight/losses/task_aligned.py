@@ -116,6 +116,8 @@ class TaskAlignedLoss(Criterion):
         best, alpha, beta: see ``align``.
     """
 
+    head = "distribution"
+
     def __init__(self, best: int = 10, alpha: float = 0.5, beta: float = 6.0) -> None:
         super().__init__()
         self.best, self.alpha, self.beta = best, alpha, beta

@@ -81,6 +81,11 @@ class Detector(nn.Module):
         return len(self.class_names)
 
     @property
+    def head_kind(self) -> str:
+        """One of ``HEADS``."""
+        return "anchor" if isinstance(self.head, AnchorHead) else "distribution"
+
+    @property
     def anchors(self) -> Tensor:
         """(L, A, 2) width, height in px; A = 0 for a head without."""
         return self.head.anchors
@@ -102,8 +107,8 @@ class Detector(nn.Module):
             "class_names": list(self.class_names),
             "in_chans": self.in_chans,
             "strides": list(self.strides),
-            "anchors": self.anchors.tolist() if isinstance(self.head, AnchorHead) else None,
+            "anchors": self.anchors.tolist() if self.head_kind == "anchor" else None,
             "mean": self.mean.flatten().tolist(),
             "std": self.std.flatten().tolist(),
-            "head": "anchor" if isinstance(self.head, AnchorHead) else "distribution",
+            "head": self.head_kind,
         }

@@ -61,7 +61,7 @@ def checkpoint_weights(detector: Detector, path: str) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     source = detector_weights(checkpoint)
     known = list(checkpoint[KEY]["detector"]["class_names"])
-    same_head = checkpoint[KEY]["detector"].get("head", "anchor") == detector.config()["head"]
+    same_head = checkpoint[KEY]["detector"].get("head", "anchor") == detector.head_kind
     own = detector.state_dict()
     kept: list[str] = []
     dropped: list[str] = []

@@ -33,7 +33,7 @@ class DetectionModule(lightning.LightningModule):
 
     Args:
         detector: the network.
-        loss: gives raw named terms.
+        loss: gives raw named terms; one for another kind of head is an error in training, and left out where a detector is only scored.
         optimizer: called with parameter groups; its ``lr`` and ``weight_decay`` are those of its partial.
         scheduler: called with the optimiser and the training's length.
         thresholds: for evaluation: a low score, so that the whole precision-recall curve is seen.
@@ -97,6 +97,8 @@ class DetectionModule(lightning.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
+            if self.loss.head != self.detector.head_kind:
+                raise InputError(f"this loss is for head={self.loss.head}, the detector has {self.detector.head_kind}: choose both with head=")
             trainer = self.trainer
             batch = getattr(trainer, "datamodule").batch_size * trainer.world_size  # noqa: B009  (Lightning attaches it)
             trainer.accumulate_grad_batches = max(1, round(self.nominal_batch / batch))
@@ -150,7 +152,7 @@ class DetectionModule(lightning.LightningModule):
                 self.tried[iou].extend(self._score(found, batch))
             return
         raw = self.detector(batch.images)
-        if with_loss:
+        if with_loss and self.loss.head == self.detector.head_kind:  # a checkpoint that is only scored may have another head than the configuration
             self.val_terms.append(self.loss(raw, batch.targets, batch.ignored, self.detector.anchors, self.detector.strides))
         candidates = self.detector.decode(raw)
         for iou, results in self.tried.items():
