@@ -51,7 +51,7 @@ def grid(folder: Path) -> dict[str, AnnotatedImage]:
 
 def makesense(path: Path, boxes: dict[str, Sequence[Box]], hw: tuple[int, int]) -> int:
     """Rectangles as makesense.ai exports them: whole pixels, pictures without any not named. Returns how many there are."""
-    rows = [("vesicle", round(x1), round(y1), round(x2 - x1), round(y2 - y1), name, hw[1], hw[0]) for name, drawn in boxes.items() for x1, y1, x2, y2 in drawn]
+    rows = [("exosome", round(x1), round(y1), round(x2 - x1), round(y2 - y1), name, hw[1], hw[0]) for name, drawn in boxes.items() for x1, y1, x2, y2 in drawn]
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *rows])
     return len(rows)
@@ -77,7 +77,7 @@ def test_from_micrographs_to_diameters_and_round_again(train_program: Program, p
     run = train_program(*data, *small, "init=random", f"hydra.run.dir={tmp_path}/trained", figures=False)
     assert run.status == 0, run.err
     assert f"6 pictures with {count} objects" in run.out
-    assert "classes: vesicle" in run.out
+    assert "classes: exosome" in run.out
     assert "1 of 6 pictures have no annotation and count as pictures without objects, first field 4.tif" in run.out
 
     # An untrained detector sees vesicles everywhere, so a hundred is enough of them.

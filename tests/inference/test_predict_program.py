@@ -180,10 +180,9 @@ def test_scored_against_the_truth(program: ModuleType, workplace: Path) -> None:
     assert sorted(path.name for path in Path("with").iterdir()) == sorted(["metrics.json", *(path.name for path in Path("without").iterdir())])
 
 
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
-def test_interrupted_and_started_again(workplace: Path, signal_name: str) -> None:
-    if os.name == "nt":
-        pytest.skip("such signals cannot be sent there")
+@pytest.mark.skipif(os.name == "nt", reason="such signals cannot be sent there")
+def test_interrupted_twice_and_started_again(workplace: Path) -> None:
+    """Killed, started again and interrupted, started again: one run of the whole, in the end as if nothing had happened."""
     many = workplace / "many"
     many.mkdir()
     for number in range(24):
@@ -191,21 +190,22 @@ def test_interrupted_and_started_again(workplace: Path, signal_name: str) -> Non
         (many / f"{number:02}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
     # large pictures and small batches, so that there is a middle to interrupt
     command = [sys.executable, str(PROGRAM), "many", "checkpoint=best µ.ckpt", "device=cpu", "backend=torch", "batch_size=2", "tile=none"]
-    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not any(path.read_bytes().count(b"\n") > 4 for path in workplace.glob("outputs/predict/*/images.csv")):
-        assert first.poll() is None, "it was done before it could be interrupted"
-        if time.monotonic() > deadline:
-            first.kill()
-            pytest.fail("nothing was predicted")
-        time.sleep(0.005)
-    first.send_signal(getattr(signal, signal_name))
-    assert first.wait(timeout=60) == (130 if signal_name == "SIGINT" else -9)
-    (folder,) = workplace.glob("outputs/predict/*")
-    assert not (folder / "summary.json").exists()
+    for signal_name, status, rows in (("SIGKILL", -9, 4), ("SIGINT", 130, 12)):
+        running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not any(path.read_bytes().count(b"\n") > rows for path in workplace.glob("outputs/predict/*/images.csv")):
+            assert running.poll() is None, "it was done before it could be interrupted"
+            if time.monotonic() > deadline:
+                running.kill()
+                pytest.fail("nothing was predicted")
+            time.sleep(0.005)
+        running.send_signal(getattr(signal, signal_name))
+        assert running.wait(timeout=60) == status
+        (folder,) = workplace.glob("outputs/predict/*")
+        assert not (folder / "summary.json").exists()
 
-    second = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "going on in" in second.stdout
+    last = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "going on in" in last.stdout
     assert list(workplace.glob("outputs/predict/*")) == [folder]
     assert not (folder / "unfinished.json").exists()
     subprocess.run([*command, "output=whole"], capture_output=True, check=True)
