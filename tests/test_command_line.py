@@ -101,7 +101,7 @@ def test_other_runs_get_none(arguments: list[str], tmp_path: Path, monkeypatch: 
         (["data.bach_size=3"], ["data.batch_size"]),
         (["logger=wandb", "logger.wandb.projct=x"], ["did you mean logger.wandb.project=?"]),
         (["modle=s"], ["did you mean model=?"]),
-        (["model=q"], ["model=q", "l, m, n, n_p2, s, s_p6, x"]),
+        (["model=q"], ["model=q", "l, m, n, n_p2, s, s_p6, t, x"]),
         (["optimizer=adam"], ["did you mean optimizer=adamw?"]),
         (["fit=true", "-m", "model=n,q"], ["model=q"]),
         (["-m", "model=n,s", "optimizer=sgd,adamm"], ["optimizer=adamm"]),

@@ -16,6 +16,7 @@ from exolight.checkpoint import SHIPPED, load_detector
 from exolight.data.sample import Batch
 from exolight.inference.predictor import Predictor
 from exolight.inference.runtimes import TorchNetwork
+from exolight.losses.detection import DetectionLoss
 from exolight.preprocessing import normalise
 from exolight.simulation.files import write_files
 from exolight.simulation.ranges import Ranges
@@ -102,7 +103,7 @@ def test_every_overlap_of_suppression_finds_in_tiles_what_prediction_with_it_fin
 
     monkeypatch.setattr(TorchNetwork, "__call__", counted)
     thresholds = Thresholds(score=0.001, iou=0.6)
-    module = DetectionModule(loaded.detector, None, None, None, thresholds, 160, {"box": 1.0, "objectness": 1.0, "class": 1.0}, tile=160)  # type: ignore[arg-type]
+    module = DetectionModule(loaded.detector, DetectionLoss(), None, None, thresholds, 160, {"box": 1.0, "objectness": 1.0, "class": 1.0}, tile=160)  # type: ignore[arg-type]
     module.also = (0.2, 0.95)
     module.on_test_epoch_start()
     nothing = torch.zeros(0, 6)
