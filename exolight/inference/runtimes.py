@@ -8,7 +8,9 @@ import json
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,7 +36,7 @@ class Network(Protocol):
     """A detector from pictures to candidates.
 
     ``(B, 1, H, W)`` uint8, H and W multiples of the coarsest stride, any of the three may change from call to call -> boxes (B, N, 4) float32 xyxy in px of the
-    input, scores (B, N, C) float32 in [0, 1].
+    input, scores (B, N, C) float32 in [0, 1]. Several threads may call it at once; a call takes as many cores as PyTorch takes in that thread.
     """
 
     name: str
@@ -70,7 +72,7 @@ class TorchNetwork:
 
 
 class OnnxNetwork:
-    """ONNX Runtime on as many cores as PyTorch uses.
+    """ONNX Runtime.
 
     Args:
         model: an ONNX model, or the file that holds one.
@@ -84,47 +86,71 @@ class OnnxNetwork:
     suffix = ".onnx"
 
     def __init__(self, model: bytes | Path) -> None:
+        self._session = PerThreads(lambda threads: self._open(model, threads))
+        self.facts: dict[str, Any] = json.loads(self._session().get_modelmeta().custom_metadata_map.get(FACTS, "{}"))
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        boxes, scores = self._session().run(None, {"images": images})
+        return torch.from_numpy(boxes), torch.from_numpy(scores)
+
+    @staticmethod
+    def _open(model: bytes | Path, threads: int) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning threads take cores from whatever else runs, reading pictures say
         options.log_severity_level = 3  # errors
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self.facts: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map.get(FACTS, "{}"))
-
-    def __call__(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        boxes, scores = self._session.run(None, {"images": images})
-        return torch.from_numpy(boxes), torch.from_numpy(scores)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 class OpenVinoNetwork:
-    """OpenVINO on as many cores as PyTorch uses; arguments and attributes as ``OnnxNetwork``'s, the file being .xml with its .bin beside it, or .onnx."""
+    """OpenVINO; arguments and attributes as ``OnnxNetwork``'s, the file being .xml with its .bin beside it, or .onnx."""
 
     name = "openvino"
     packages = ("openvino", "onnx")
     suffix = ".xml"
 
     def __init__(self, model: bytes | Path) -> None:
-        openvino = import_openvino()
-        core = openvino.Core()
+        core = import_openvino().Core()
         read = core.read_model(model)
         self.facts: dict[str, Any] = json.loads(read.get_rt_info([FACTS]).astype(str)) if read.has_rt_info([FACTS]) else {}
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",  # all cores for one batch
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "ENABLE_CPU_PINNING": False,  # beside another process a pinned thread waits for its core while another core is free
-            "INFERENCE_PRECISION_HINT": "f32",  # it takes half precision by itself where the processor has it, and boxes move
-        }
-        self._compiled = core.compile_model(read, "CPU", settings)
+        cores = torch.get_num_threads()
+
+        def compiled(threads: int) -> Any:
+            streams = max(1, cores // threads)
+            settings = {
+                "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": streams * threads,
+                "ENABLE_CPU_PINNING": False,  # beside another process a pinned thread waits for its core while another core is free
+                "INFERENCE_PRECISION_HINT": "f32",  # it takes half precision by itself where the processor has it, and boxes move
+            }
+            return core.compile_model(read, "CPU", settings)
+
+        self._compiled = PerThreads(compiled)
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        results = self._compiled([images])
+        results = self._compiled().create_infer_request().infer([images])  # a compiled model's own request is for one thread
         return torch.from_numpy(results["boxes"]), torch.from_numpy(results["scores"])
 
 
+class PerThreads:
+    """What is made for a number of threads, on demand: the one for as many as PyTorch uses in the thread that asks."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self._make, self._made, self._lock = make, dict[int, Any](), Lock()
+
+    def __call__(self) -> Any:
+        threads = torch.get_num_threads()
+        with self._lock:
+            if threads not in self._made:
+                self._made[threads] = self._make(threads)
+            return self._made[threads]
+
+
 Runtime = OnnxNetwork | OpenVinoNetwork
-# The faster first: model n at 512 px on two cores with AVX2 took PyTorch unfused 2.3 and 1.9 times as long.
+# The faster first.
 RUNTIMES: dict[str, type[Runtime]] = {"onnx": OnnxNetwork, "openvino": OpenVinoNetwork}
 BACKENDS = ("auto", "torch", *RUNTIMES)
 

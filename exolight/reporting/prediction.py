@@ -97,19 +97,20 @@ class Report:
         with (
             open_table(vesicle_table, vesicle_columns(self.contour)) as write_vesicles,
             open_table(image_table, IMAGE_COLUMNS) as write_images,
-            ThreadPoolExecutor(max_workers=1) as thread,
+            ThreadPoolExecutor(max_workers=WRITTEN_BEHIND) as threads,
         ):
             waiting: deque[Future[tuple[list[Row], Row]]] = deque()
 
             def commit() -> None:
                 """The oldest picture: its vesicles, then, when all else is there, its own row."""
-                vesicles, row = waiting.popleft().result()
+                vesicles, row = waiting[0].result()  # an interruption while waiting here loses nothing
+                waiting.popleft()
                 write_vesicles(vesicles)
                 write_images([row])
 
             try:
                 for prediction in predictions:
-                    waiting.append(thread.submit(self._complete, prediction))
+                    waiting.append(threads.submit(self._complete, prediction))
                     while len(waiting) > WRITTEN_BEHIND:
                         commit()
             finally:  # interrupted, what has been predicted is kept

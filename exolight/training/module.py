@@ -164,7 +164,7 @@ class DetectionModule(lightning.LightningModule):
             lowest, sizes = self.thresholds.score, self.info.get("object_size_px")
             sure = replace(self.thresholds, score=max(lowest, Thresholds().score))  # by these tiles are joined: an untrained one is sure of nothing
             self._predictor = Predictor(
-                self.detector, sure, self.image_size, str(self.device), object_size_px=sizes, tile=self.image_size, floor=lowest, as_recorded=True
+                self.detector, sure, self.image_size, str(self.device), object_size_px=sizes, tile=self.image_size, floor=lowest, as_recorded=True, threads=1
             )
         predictor, network = self._predictor, self._predictor.network
         fields = batch.images[:, 0].cpu().numpy()

@@ -1,5 +1,8 @@
 """The predictor on a detector that finds bright squares: boxes come back in pixels of each picture."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -9,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from exolight.checkpoint import LoadedDetector
-from exolight.detections import Detections
 from exolight.errors import InputError
 from exolight.inference import predictor as module
 from exolight.inference.pixel_sizes import PixelSize
-from exolight.inference.predictor import Failure, Found, Prediction, Predictor, ahead, choose_device
+from exolight.inference.predictor import PIXELS_AT_ONCE, Failure, Prediction, Predictor, ahead, choose_device
 from exolight.micrograph import Micrograph, ScaleBar
+from exolight.preprocessing import normalise
 from exolight.thresholds import Thresholds
 
 
@@ -173,24 +176,96 @@ def test_a_picture_too_large_for_the_memory_fails_alone(tmp_path: Path) -> None:
     assert len(third.detections) == 1
 
 
-def test_large_pictures_are_not_read_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 2000)
-    begun: list[Path] = []
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_pictures_are_not_read_far_ahead(threads: int) -> None:
+    begun: list[int] = []
 
-    def read(path: Path) -> Prediction:
-        begun.append(path)
-        size = 10 if path.name.startswith("small") else 50
-        return Prediction(path, Micrograph(np.zeros((1, 1), np.uint8)), np.zeros((size, size), np.uint8), Found(Detections.empty(), 1.0, 0, 0.0, 0.0), 0.0)
+    def read(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.001 * (number % 3))  # so that they are not done in order
+        return number
 
-    for name, most in (("large", 2), ("small", 9)):
+    for share, most in ((1.2, 2), (0.1, 9)):
         begun.clear()
-        paths = [Path(f"{name} {number}") for number in range(20)]
         taken = 0
-        for one in ahead(read, paths, 8):
-            taken += 1
-            assert one.path == paths[taken - 1]
-            assert len(begun) - taken < most
+        with ThreadPoolExecutor(threads) as pool:
+            for one in ahead(pool, read, range(20), 8, lambda _, share=share: round(PIXELS_AT_ONCE * share)):  # type: ignore[misc]
+                assert one == taken
+                taken += 1
+                assert len(begun) - taken < most
         assert taken == 20
+        assert sorted(begun) == list(range(20))
+
+
+def test_who_stops_early_waits_for_nothing_more() -> None:
+    begun: list[int] = []
+
+    def slow(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        for _ in ahead(pool, slow, range(100), 50):
+            break
+    assert len(begun) < 10
+
+
+class Together(BrightSquare):
+    """Answers the first at once, and the others three by three: in vain it would wait for three where one goes after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier, self.cores = threading.Barrier(3, timeout=30), list[int]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        raw = super().forward(images)
+        if len(self.batches) > 1:
+            self.barrier.wait()
+            self.cores.append(torch.get_num_threads())
+        return raw
+
+
+@pytest.mark.parametrize("way", ["files", "arrays", "tiles"])
+def test_pictures_and_tiles_are_looked_at_side_by_side(tmp_path: Path, way: str) -> None:
+    pixels = [picture(160, 160, (10 * number, 20, 10 * number + 60, 90)) for number in range(7)]
+    paths = [tmp_path / f"{number}.png" for number in range(7)]
+    for path, one in zip(paths, pixels, strict=True):
+        cv2.imwrite(str(path), one)
+    field = normalise(np.concatenate(pixels, axis=1))
+    found, before = [], torch.get_num_threads()
+    for detector, threads in ((Together(), 3), (BrightSquare(), 1)):
+        predictor = Predictor(detector, Thresholds(score=0.5), 160, tile=160, pixel_size_nm=1.0, threads=threads)
+        if way == "files":
+            found.append([one.detections.boxes for one in predictor.predict_files(paths, PixelSize(1.0)) if isinstance(one, Prediction)])
+        elif way == "arrays":
+            found.append([one.boxes for one in predictor.predict(pixels, pixel_size_nm=1.0)])
+        else:
+            found.append([one.detections.boxes for one in predictor.detect([field], [1.0])])
+        assert len(detector.batches) == {"files": 7, "arrays": 7, "tiles": 10}[way]
+        if isinstance(detector, Together):
+            assert detector.cores == [1] * (len(detector.batches) - 1)
+    assert [len(boxes) for boxes in found[0]] == [len(boxes) for boxes in found[1]]
+    np.testing.assert_array_equal(np.concatenate(found[0]), np.concatenate(found[1]))
+    assert torch.get_num_threads() == before
+
+
+def test_a_picture_alone_has_all_cores() -> None:
+    class Counting(BrightSquare):
+        def forward(self, images: Tensor) -> Tensor:
+            self.cores = torch.get_num_threads()
+            return super().forward(images)
+
+    detector = Counting()
+    assert len(Predictor(detector, Thresholds(score=0.5), 160, threads=3)(picture(*SHAPES[0]))) == 1
+    assert detector.cores == torch.get_num_threads()
+
+
+def test_what_comes_before_a_bad_picture_is_not_lost() -> None:
+    pixels = picture(*SHAPES[0])
+    found = Predictor(BrightSquare(), Thresholds(score=0.5), 160, threads=3).predict([pixels, pixels, np.zeros((3, 4, 5)), pixels])
+    assert [len(next(found)), len(next(found))] == [1, 1]
+    with pytest.raises(InputError, match="no grey picture"):
+        next(found)
 
 
 def test_arrays_and_files_alike(tmp_path: Path) -> None:

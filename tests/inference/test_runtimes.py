@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from exolight.inference.runtimes import (
     Network,
     OnnxNetwork,
     OpenVinoNetwork,
+    PerThreads,
     Remembering,
     TorchNetwork,
     choose_network,
@@ -130,6 +132,27 @@ def test_pictures_that_are_views_of_others(fields: NDArray[np.uint8], networks: 
 def small() -> Detector:
     torch.manual_seed(0)
     return Detector({"name": "lcnet_035"}, {}, ["exosome"]).eval()
+
+
+def test_many_threads_with_a_core_each_are_answered_alike(networks: list[Network], fields: NDArray[np.uint8]) -> None:
+    pictures = [fields[number : number + 1] for number in range(len(fields))]
+    for network in networks:
+        alone = [network(images) for images in pictures]
+        with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in range(5):
+                for (boxes, scores), (expected_boxes, expected_scores) in zip(pool.map(network, pictures), alone, strict=True):
+                    np.testing.assert_allclose(boxes, expected_boxes, atol=0.01)
+                    np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
+
+
+def test_what_is_made_for_a_number_of_threads_is_made_once() -> None:
+    made: list[int] = []
+    of_this_thread = PerThreads(lambda threads: made.append(threads) or threads)
+    cores = torch.get_num_threads()
+    with ThreadPoolExecutor(3, initializer=torch.set_num_threads, initargs=(cores + 1,)) as pool:
+        assert set(pool.map(lambda _: of_this_thread(), range(9))) == {cores + 1}
+    assert of_this_thread() == of_this_thread() == cores
+    assert made == [cores + 1, cores]
 
 
 @pytest.mark.parametrize(("backend", "kind"), [("torch", TorchNetwork), ("onnx", OnnxNetwork), ("openvino", OpenVinoNetwork)])
