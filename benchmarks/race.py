@@ -16,7 +16,8 @@ What is measured:
 - predicting, at confidence 0.25, overlap 0.45, batch 1, from files to boxes in files: wall time of the process over ``--copies`` times all pictures;
   ms a picture: (time with all copies - time with one) / difference in pictures, so that start-up cancels; and what each says of itself. these are cut
   differently (the peers' preprocessing is much shorter than reading a file); exolight's "read" is all from the file on. No pictures are written:
-  exolight writes tables, COCO JSON and YOLO text, the peers YOLO text. Competitors take turns over ``--rounds``; medians and (ranges).
+  exolight writes tables, COCO JSON and YOLO text, the peers YOLO text. Competitors take turns over ``--rounds``, after a run of each that
+  is not counted; medians and (ranges).
 
 Recipes are each one's defaults: exolight's experiment=emps, YOLOv5's hyp.scratch-low, YOLO11's optimizer=auto. exolight is model n with anchors, exolight-n and
 exolight-t are models n and t with head=distribution. Plots of the peers are off. The best epoch is chosen by each on the validation pictures. All learn from
@@ -281,8 +282,10 @@ def predict(race: Race, options: argparse.Namespace) -> None:
     runs: dict[str, dict[int, list[Run]]] = {name: {copies: [] for copies in folders} for name in options.only}
     failed: dict[str, str] = {}
     own: dict[str, list[dict[str, float]]] = {name: [] for name in options.only}
-    for _ in range(options.rounds):
+    for round_ in range(options.rounds):
         for name in [name for name in options.only if name not in failed]:
+            if round_ == 0:
+                race.predict(name, folders[1])  # its program and weights come from a cold disk: not counted
             for copies, folder in folders.items():
                 run = race.predict(name, folder)
                 if run.code:

@@ -2,7 +2,7 @@
 
     predictor = Predictor.from_checkpoint("best.ckpt")
     detections = predictor("field.tif")                      # .boxes (N, 4) xyxy px, .scores, .labels, .diameters_px
-    for detections in predictor.predict(["a.tif", array]):   # many, in batches
+    for detections in predictor.predict(["a.tif", array]):   # many, side by side
         ...
 """
 
