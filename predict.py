@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         print(f"warning: {doubt}")
 
     settings = command.settings() | {"weights_sha256": loaded.info["weights_sha256"], "thresholds": asdict(thresholds), "threshold_source": source}
-    machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size}
+    machine = {"device": str(predictor.device), "backend": predictor.network.name, "batch_size": predictor.batch_size, "threads": predictor.threads}
     with claimed(command.output, settings, pictures) as folder:
         report = Report(
             folder,

@@ -198,7 +198,8 @@ def tell(summary: Row, folder: Path, metrics: Row | None = None) -> str:
         numbers = [f"{name} {metrics[key]:.3f}" for name, key in SHOWN_SCORES.items() if metrics[key] is not None]
         lines.append(", ".join(numbers) + f" at score {metrics['threshold']:.3g}" if numbers else "nothing could be scored")
     if images:
-        lines.append("a picture took " + ", ".join(f"{value:.0f} ms {name}" for name, value in summary["milliseconds"].items()))
+        beside = f", {threads} side by side" if (threads := summary["settings"].get("threads", 1)) > 1 else ""
+        lines.append("a picture took " + ", ".join(f"{value:.0f} ms {name}" for name, value in summary["milliseconds"].items()) + beside)
     lines += [f"warning: {doubt}" for doubt in summary["doubts_of_scale"]]
     alike: dict[str, list[str]] = {}
     for row in summary["warnings"]:

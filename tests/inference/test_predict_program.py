@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from exolight.checkpoint import KEY, PREFIX, load_detector, slim, write_atomically
 from exolight.models.detector import Detector
@@ -59,7 +60,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_all_well(program: ModuleType, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["EV grid 3 (donor 2)", "checkpoint=best µ.ckpt", "pixel_size=1.5", "output=out", "device=cpu"]) == 0
-    assert "score threshold 0.002 (the checkpoint's operating point)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "score threshold 0.002 (the checkpoint's operating point)" in said
+    threads = torch.get_num_threads()
+    assert (f" ms suppression, {threads} side by side" if threads > 1 else " ms suppression\n") in said
     summary = json.loads(Path("out/summary.json").read_text(encoding="utf-8"))
     assert summary["settings"]["thresholds"]["score"] == 0.002
     assert len(summary["settings"]["weights_sha256"]) == 64
