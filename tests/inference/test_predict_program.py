@@ -189,12 +189,12 @@ def test_interrupted_twice_and_started_again(workplace: Path) -> None:
     """Killed, started again and interrupted, started again: one run of the whole, in the end as if nothing had happened."""
     many = workplace / "many"
     many.mkdir()
-    for number in range(24):
+    for number in range(40):
         pixels = film(number, (900, 900))
         (many / f"{number:02}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-    # large pictures and small batches, so that there is a middle to interrupt
+    # large pictures and small batches, so that there is a middle to interrupt: a dozen is on its way at any time
     command = [sys.executable, str(PROGRAM), "many", "checkpoint=best µ.ckpt", "device=cpu", "backend=torch", "batch_size=2", "tile=none"]
-    for signal_name, status, rows in (("SIGKILL", -9, 4), ("SIGINT", 130, 12)):
+    for signal_name, status, rows in (("SIGKILL", -9, 2), ("SIGINT", 130, 8)):
         running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while not any(path.read_bytes().count(b"\n") > rows for path in workplace.glob("outputs/predict/*/images.csv")):
