@@ -97,25 +97,25 @@ class Report:
         with (
             open_table(vesicle_table, vesicle_columns(self.contour)) as write_vesicles,
             open_table(image_table, IMAGE_COLUMNS) as write_images,
-            ThreadPoolExecutor(max_workers=WRITTEN_BEHIND) as threads,
+            ThreadPoolExecutor(WRITTEN_BEHIND) as threads,
+            ThreadPoolExecutor(1) as writer,  # a thread of its own: an interruption, which meets the main one, cannot come between rows
         ):
-            waiting: deque[Future[tuple[list[Row], Row]]] = deque()
 
-            def commit() -> None:
-                """The oldest picture: its vesicles, then, when all else is there, its own row."""
-                vesicles, row = waiting[0].result()  # an interruption while waiting here loses nothing
-                waiting.popleft()
+            def commit(picture: Future[tuple[list[Row], Row]], before: Future[None] | None) -> None:
+                """A picture's vesicles, then, when all else is there, its own row; nothing after rows that could not be written, on a full disk say."""
+                if before is not None:
+                    before.result()
+                vesicles, row = picture.result()
                 write_vesicles(vesicles)
                 write_images([row])
 
-            try:
-                for prediction in predictions:
-                    waiting.append(threads.submit(self._complete, prediction))
-                    while len(waiting) > WRITTEN_BEHIND:
-                        commit()
-            finally:  # interrupted, what has been predicted is kept
-                while waiting:
-                    commit()
+            waiting: deque[Future[None]] = deque()
+            for prediction in predictions:  # interrupted here, what has been predicted is still written: the threads end when they are done
+                waiting.append(writer.submit(commit, threads.submit(self._complete, prediction), waiting[-1] if waiting else None))
+                if len(waiting) > WRITTEN_BEHIND:
+                    waiting.popleft().result()
+            for one in waiting:
+                one.result()
 
     def finish(self) -> Row:
         """What is written when all pictures are done; returns the summary as written."""

@@ -1,6 +1,7 @@
 """The files of a prediction agree with each other and with what was found."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -414,6 +415,27 @@ def test_a_picture_is_done_only_when_all_else_of_it_is_there(tmp_path: Path, mon
     with pytest.raises(OSError, match="labels"):
         report.write([prediction(pictures[0], [[10, 20, 50, 60]], [0])])
     assert written == []
+
+
+def test_an_interruption_cannot_come_between_rows_and_nothing_follows_half_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    @contextmanager
+    def table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[list[dict]], None]]:
+        def write(rows: list[dict]) -> None:
+            assert threading.current_thread() is not threading.main_thread()  # which Ctrl-C interrupts
+            if rows[0]["image"] == "b.png":
+                raise OSError("no space left")
+            written.extend(row["image"] for row in rows)
+
+        yield write
+
+    monkeypatch.setattr(module, "open_table", table)
+    pictures = [tmp_path / f"{name}.png" for name in "abcdefgh"]
+    report = Report(tmp_path / "out", pictures, CLASSES, {})
+    with pytest.raises(OSError, match="no space left"):
+        report.write(prediction(path, [[10, 20, 50, 60]], [0]) for path in pictures)
+    assert written == ["a.png", "a.png"]
 
 
 def test_measured_diameters_are_what_is_scored(tmp_path: Path) -> None:
